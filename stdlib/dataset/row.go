@@ -1,0 +1,2 @@
+// Package dataset holds the canonical training rows, their splits and their exports.
+package dataset
