@@ -3,7 +3,11 @@
 // discovery rate.
 package align
 
-import "time"
+import (
+	"time"
+
+	"banter/stdlib/chat"
+)
 
 // Pair links a span of speech to the chat message that responds to it.
 type Pair struct {
@@ -21,4 +25,13 @@ type Pair struct {
 	Delay       time.Duration // MessageTime - Lag - end of the utterance answered: how long the writer took
 	Confidence  float64       // probability, 0..1, that the message answers speech in the window
 	FDR         float64       // expected share of wrong pairs among those at least this confident, by decoys; 0..1
+
+	// What filters ask about the message and its window; Align copies it from the chat log and the transcript.
+	AuthorRoles chat.Roles // what the author is on the channel
+	Emotes      int        // emotes in the response
+	EmoteOnly   bool       // the response is nothing but emotes
+	Deleted     bool       // removed by a moderator or its author later on
+	ReplyTo     string     // id of the chat message that this one answers, or empty
+	Bits        int        // cheered bits
+	SpeechProb  float64    // mean word probability of the window, 0..1; -1 where the transcript does not say
 }
