@@ -1,0 +1,118 @@
+// Package memo keeps the results of steps under keys made of everything that can change them.
+//
+// A [Step] names its parts: the verb, the digest of the code that carries it out, its options, the digests of what it
+// reads, of models and engines, and its seed. The digest of those parts is its [Key]. A [Store] maps keys to manifests,
+// and manifests to objects named by the SHA-256 of their bytes. Nothing in a store is visible before it is complete,
+// errors are never stored, and two processes that want the same key at once agree on who makes it.
+//
+// docs/formats.md describes every file of a store.
+package memo
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Digest is the SHA-256 of some bytes in lower-case hexadecimal.
+type Digest string
+
+// Key is the digest of a step's parts.
+type Key string
+
+// Short is the form in which people are shown a key.
+func (k Key) Short() string { return string(k[:min(12, len(k))]) }
+
+// Valid says whether d is written as a digest is: it guards file names made from it.
+func (d Digest) Valid() bool {
+	if len(d) != 2*sha256.Size {
+		return false
+	}
+	return strings.Trim(string(d), "0123456789abcdef") == ""
+}
+
+// Sum is the digest of b.
+func Sum(b []byte) Digest {
+	sum := sha256.Sum256(b)
+	return Digest(hex.EncodeToString(sum[:]))
+}
+
+// Part is one thing that a step's result depends on.
+type Part struct {
+	Name  string `json:"name"`  // "option.window.max", "input.words.s1", "model", "seed"
+	Value string `json:"value"` // canonical text: a digest, a number, canonical JSON
+}
+
+// Step names one computation by what it depends on.
+type Step struct {
+	Verb  string // "transcribe"
+	Label string // what it is done to, for people: "s1"; no part of the key
+	Parts []Part // in any order; names are unique
+
+	// Reads are the keys of the steps whose outputs this one reads: its lineage. They are no part of the key: what was
+	// read is, by its digest, so that a step re-made to the same bytes keeps all that follows it.
+	Reads []Key
+
+	// Recheck, if set, is called when the work is done: it returns an error if an input changed meanwhile.
+	Recheck func() error
+
+	// Varies says why the bytes may differ on another machine, or is empty if they may not.
+	Varies string
+}
+
+// With returns the step with one more part, whose value is v in canonical JSON.
+func (s Step) With(name string, v any) Step {
+	value, err := Canonical(v)
+	if err != nil {
+		panic(fmt.Sprintf("memo: part %s: %v", name, err)) // options are plain data: this is a programming error
+	}
+	s.Parts = append(slices.Clone(s.Parts), Part{Name: name, Value: value})
+	return s
+}
+
+// Canonical is v as JSON with object members sorted and numbers in their shortest form, or the string itself if v is one.
+func Canonical(v any) (string, error) {
+	switch v := v.(type) {
+	case string:
+		return v, nil
+	case Digest:
+		return string(v), nil
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", err
+	}
+	var tree any
+	dec := json.NewDecoder(strings.NewReader(string(b)))
+	dec.UseNumber()
+	if err := dec.Decode(&tree); err != nil {
+		return "", err
+	}
+	b, err = json.Marshal(tree) // maps are written in order of their keys
+	return string(b), err
+}
+
+// Key is the digest of the verb and the parts, in order of their names.
+func (s Step) Key() Key {
+	parts := sortedParts(s.Parts)
+	h := sha256.New()
+	fmt.Fprintf(h, "banter-key/1\n%d:%s\n", len(s.Verb), s.Verb)
+	for _, p := range parts {
+		fmt.Fprintf(h, "%d:%s=%d:%s\n", len(p.Name), p.Name, len(p.Value), p.Value)
+	}
+	return Key(hex.EncodeToString(h.Sum(nil)))
+}
+
+func sortedParts(parts []Part) []Part {
+	parts = slices.Clone(parts)
+	slices.SortFunc(parts, func(a, b Part) int {
+		if c := strings.Compare(a.Name, b.Name); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Value, b.Value)
+	})
+	return parts
+}
