@@ -25,14 +25,15 @@ type Config struct {
 
 // RopeScaling stretches rotary positions beyond the length a model was trained on.
 type RopeScaling struct {
-	Type            string // "linear", "dynamic", "llama3", "yarn"
+	Type            string // "linear", "dynamic", "llama3", "yarn", or "factors" as GGUF stores llama3's
 	Factor          float64
-	LowFreqFactor   float64 // llama3
-	HighFreqFactor  float64 // llama3
-	OriginalMax     int     // original_max_position_embeddings
-	BetaFast        float64 // yarn
-	BetaSlow        float64 // yarn
-	AttentionFactor float64 // yarn; 0: derived from Factor
+	LowFreqFactor   float64   // llama3
+	HighFreqFactor  float64   // llama3
+	OriginalMax     int       // original_max_position_embeddings
+	BetaFast        float64   // yarn
+	BetaSlow        float64   // yarn
+	AttentionFactor float64   // yarn; 0: derived from Factor
+	Factors         []float64 // factors: what each of the HeadDim/2 frequencies is divided by
 }
 
 // Type is how a tensor's numbers are stored.
