@@ -146,7 +146,7 @@ func (d *Draft) Facts(v any) error {
 func (d *Draft) Scratch() (string, error) {
 	dir := d.store.scratch(d.key)
 	if err := d.store.at("scratch"); err != nil {
-		return "", err
+		return "", d.store.problem("write to store", err)
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return "", d.store.problem("write to store", err)

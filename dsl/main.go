@@ -1,0 +1,234 @@
+package dsl
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"banter/dsl/console"
+)
+
+// Main runs a recipe. params is a pointer to a struct whose fields, with their present values as defaults, are what a
+// run may change; body says the verbs.
+//
+//	func main() {
+//		p := Params{Streams: "testdata/streams", FDR: 0.1}
+//		dsl.Main(&p, func() {
+//			streams := dsl.Load(p.Streams)
+//			...
+//		})
+//	}
+//
+// Under `recipe run` the parameters come from --param, and the runner shows the progress. The same file under `go run`
+// takes -param name=value, -store, -out, -jobs and -json itself, and ends the process with the runner's exit codes.
+func Main(params any, body func()) {
+	currentMu.Lock()
+	hosted := current_
+	currentMu.Unlock()
+	if hosted != nil {
+		if err := SetParams(params, hosted.params); err != nil {
+			fail("recipe", "", err)
+		}
+		body()
+		return
+	}
+	os.Exit(standalone(params, body))
+}
+
+type assignments map[string]string
+
+func (a assignments) String() string { return "" }
+
+func (a assignments) Set(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok {
+		return fmt.Errorf("%q is not name=value", text)
+	}
+	a[name] = value
+	return nil
+}
+
+func standalone(params any, body func()) int {
+	given := assignments{}
+	var c Config
+	flag.Var(given, "param", "set a parameter: `name=value` (may be given more than once)")
+	flag.StringVar(&c.Store, "store", "", "`folder` of stored results (default: .banter of this project)")
+	flag.StringVar(&c.Out, "out", "out", "`folder` for exports and the report")
+	flag.IntVar(&c.Jobs, "jobs", 0, "streams worked on at once (default: one a core)")
+	asJSON := flag.Bool("json", false, "say what happens as JSON, one object a line")
+	flag.Parse()
+	c.Params = given
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	show := console.New(os.Stdout, os.Stderr, *asJSON)
+	c.Sink = show.Event
+	s, err := Open(c)
+	if err == nil {
+		defer s.Close()
+		err = s.Run(ctx, func() error {
+			if err := SetParams(params, given); err != nil {
+				return err
+			}
+			body()
+			return nil
+		})
+	}
+	return Finish(s, show, os.Args[0], err)
+}
+
+// The exit codes of a run.
+const (
+	ExitDone   = 0
+	ExitFailed = 1
+	ExitUsage  = 2
+	ExitLock   = 3 // an output is not what the lock file says
+	ExitGate   = 4 // a gate was not passed
+)
+
+// UsageError is a mistake in how a recipe was called, not in its work.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
+// Finish records what the run named name needs, shows how it ended, and returns the exit code.
+func Finish(s *Session, show *console.Console, name string, err error) int {
+	var summary console.Summary
+	if s != nil {
+		for _, r := range s.Ran() {
+			switch {
+			case r.Err != nil:
+				summary.Failed++
+			case r.Outcome == 0:
+				summary.Made++
+			default:
+				summary.Hits++
+			}
+		}
+		summary.Exports = s.Exports()
+		if err == nil {
+			err = s.store.SetRoots(name, s.Keys())
+		}
+	}
+	var gate *GateError
+	var usage *UsageError
+	code := ExitDone
+	switch {
+	case errors.As(err, &gate):
+		code = ExitGate
+	case errors.As(err, &usage):
+		code = ExitUsage
+	case err != nil:
+		code = ExitFailed
+	}
+	show.Finish(summary, err, code)
+	return code
+}
+
+// Param is one parameter of a recipe.
+type Param struct {
+	Name    string // as --param says it: the field's name in lower case
+	Type    string
+	Default string
+	Help    string // the field's `help` tag
+}
+
+// ListParams describes the struct that params points to.
+func ListParams(params any) ([]Param, error) {
+	v, err := paramStruct(params)
+	if err != nil {
+		return nil, err
+	}
+	var list []Param
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		list = append(list, Param{strings.ToLower(f.Name), f.Type.String(), fmt.Sprint(v.Field(i).Interface()), f.Tag.Get("help")})
+	}
+	return list, nil
+}
+
+func paramStruct(params any) (reflect.Value, error) {
+	v := reflect.ValueOf(params)
+	if v.Kind() != reflect.Pointer || v.Elem().Kind() != reflect.Struct {
+		return v, fmt.Errorf("parameters are a %T: Main wants a pointer to a struct", params)
+	}
+	return v.Elem(), nil
+}
+
+// SetParams sets the fields of the struct that params points to from text.
+func SetParams(params any, values map[string]string) error {
+	if params == nil {
+		if len(values) > 0 {
+			return &UsageError{errors.New("this recipe has no parameters")}
+		}
+		return nil
+	}
+	v, err := paramStruct(params)
+	if err != nil {
+		return err
+	}
+	names := make([]string, 0, v.NumField())
+	for i := range v.NumField() {
+		names = append(names, strings.ToLower(v.Type().Field(i).Name))
+	}
+	for name, text := range values {
+		i := slices.Index(names, strings.ToLower(name))
+		if i < 0 {
+			return &UsageError{fmt.Errorf("there is no parameter %q: this recipe has %s", name, strings.Join(names, ", "))}
+		}
+		if err := setField(v.Field(i), text); err != nil {
+			return &UsageError{fmt.Errorf("parameter %s: %w", names[i], err)}
+		}
+	}
+	return nil
+}
+
+func setField(f reflect.Value, text string) error {
+	wrong := func(what string) error { return fmt.Errorf("%q is not %s", text, what) }
+	switch {
+	case f.Type() == reflect.TypeFor[time.Duration]():
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return wrong("a duration such as 1.5s or 2m")
+		}
+		f.SetInt(int64(d))
+	case f.Kind() == reflect.String:
+		f.SetString(text)
+	case f.CanInt():
+		n, err := strconv.ParseInt(text, 10, f.Type().Bits())
+		if err != nil {
+			return wrong("a whole number")
+		}
+		f.SetInt(n)
+	case f.CanUint():
+		n, err := strconv.ParseUint(text, 10, f.Type().Bits())
+		if err != nil {
+			return wrong("a whole number of at least 0")
+		}
+		f.SetUint(n)
+	case f.CanFloat():
+		x, err := strconv.ParseFloat(text, f.Type().Bits())
+		if err != nil || x != x {
+			return wrong("a number")
+		}
+		f.SetFloat(x)
+	case f.Kind() == reflect.Bool:
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return wrong("true or false")
+		}
+		f.SetBool(b)
+	default:
+		return fmt.Errorf("a parameter cannot be a %s", f.Type())
+	}
+	return nil
+}

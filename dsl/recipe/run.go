@@ -1,0 +1,94 @@
+// Package recipe runs recipes: ordinary Go programs of `package main` on the dsl, without a notebook and without a Go
+// toolchain.
+package recipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"banter/dsl"
+	"banter/dsl/console"
+	"banter/internal/problem"
+)
+
+// Interpreter runs the source of a `package main`.
+type Interpreter func(ctx context.Context, filename string, src []byte) error
+
+// Options is how to run a recipe.
+type Options struct {
+	Store  string            // folder of the store; empty: dsl.DefaultStore
+	Out    string            // folder for exports and the report
+	Params map[string]string // overrides of the recipe's parameters
+	Jobs   int               // streams worked on at once; 0: one a core
+	JSON   bool              // say what happens as JSON, one object a line
+	Stdout io.Writer
+	Stderr io.Writer
+}
+
+// maxSource bounds what is read as a recipe.
+const maxSource = 4 << 20
+
+// Run runs the recipe in file and returns the exit code of the process: see dsl.ExitDone and those that follow it.
+func Run(ctx context.Context, file string, interpret Interpreter, o Options) int {
+	show := console.New(o.Stdout, o.Stderr, o.JSON)
+	src, err := read(file)
+	if err != nil {
+		return dsl.Finish(nil, show, file, &dsl.UsageError{Err: err})
+	}
+	session, err := dsl.Open(dsl.Config{Store: o.Store, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params})
+	if err != nil {
+		return dsl.Finish(nil, show, file, err)
+	}
+	defer session.Close()
+	err = session.Run(ctx, func() error { return interpret(ctx, file, src) })
+	return dsl.Finish(session, show, rootName(file), err)
+}
+
+// rootName names a recipe among the roots of a store, whatever folder it was run from.
+func rootName(file string) string {
+	if abs, err := filepath.Abs(file); err == nil {
+		return abs
+	}
+	return file
+}
+
+func read(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if err == nil && info.Size() > maxSource {
+		return nil, &problem.Error{Op: "read recipe", Path: file, Err: fmt.Errorf("%d bytes is more than a recipe can have", info.Size())}
+	}
+	src, err := os.ReadFile(file)
+	if err != nil {
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return nil, &problem.Error{Op: "read recipe", Path: file, Err: err, Fix: "name a Go file such as recipes/v1.go"}
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), file, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, &problem.Error{Op: "read recipe", Err: err}
+	}
+	if f.Name.Name != "main" || !declaresMain(f) {
+		return nil, &problem.Error{Op: "read recipe", Path: file, Err: errors.New("this is not a package main with a func main"),
+			Fix: "make one of a notebook with recipe freeze"}
+	}
+	return src, nil
+}
+
+func declaresMain(f *ast.File) bool {
+	for _, d := range f.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "main" {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,289 @@
+// Package dsl is what a notebook cell or a recipe says: the verbs Load, Transcribe, Align, Filter, Dataset, Train, Eval
+// and Sample, their options, and the values they give.
+//
+// A value is a handle on stored results. It is immutable: a verb returns a new one. Every verb's result is kept in the
+// store of the current [Session] under a key of all that it depends on, so that a verb said again, here or in another
+// process, costs a look-up.
+//
+// Verbs do not return errors: they stop the cell or recipe by a panic with an [*Error], which the kernel and the runner
+// show as the sentence it is.
+//
+// Times are in stream time: the [time.Duration] since the first sample of the recording.
+package dsl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"time"
+
+	"banter/dsl/event"
+	"banter/dsl/memo"
+	"banter/internal/progress"
+	"banter/internal/worker"
+)
+
+// Session is where verbs run: a store, a context that can stop them, and somebody to tell about progress.
+type Session struct {
+	ctx context.Context
+	*shared
+}
+
+// shared is what all views of one session have in common.
+type shared struct {
+	store  *memo.Store
+	sink   event.Sink
+	out    string            // folder for exports and reports
+	jobs   int               // streams worked on at once
+	params map[string]string // overrides of the recipe's parameters
+	pool   *worker.Pool      // native workers, started on first use
+	decode decoded           // artifacts in memory
+
+	mu      sync.Mutex
+	steps   []Ran
+	exports []string
+}
+
+// Ran is one step as it went in this session.
+type Ran struct {
+	Step    memo.Step
+	Key     memo.Key
+	Outcome memo.Outcome
+	Seconds float64
+	Err     error
+}
+
+// Config is how to open a session. The zero value works.
+type Config struct {
+	Store  string            // folder of the store; empty: [DefaultStore]
+	Out    string            // folder for exports and reports; empty: "out"
+	Sink   event.Sink        // told of progress; nil: nobody
+	Jobs   int               // streams worked on at once; 0: one a core
+	Params map[string]string // overrides of the recipe's parameters
+	Engine string            // the banter-engine program; empty: look for it
+}
+
+// DefaultStore is the store that is used when none is named: the environment's BANTER_STORE, or .banter in the nearest
+// folder, from here upwards, that has one or is the root of a project.
+func DefaultStore() string {
+	if dir := os.Getenv("BANTER_STORE"); dir != "" {
+		return dir
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return ".banter"
+	}
+	for dir := here; ; dir = filepath.Dir(dir) {
+		for _, mark := range []string{".banter", ".git", "go.mod"} {
+			if _, err := os.Stat(filepath.Join(dir, mark)); err == nil {
+				return filepath.Join(dir, ".banter")
+			}
+		}
+		if dir == filepath.Dir(dir) {
+			return filepath.Join(here, ".banter")
+		}
+	}
+}
+
+// Open opens a session. Close it to end its native workers.
+func Open(c Config) (*Session, error) {
+	if c.Store == "" {
+		c.Store = DefaultStore()
+	}
+	if c.Out == "" {
+		c.Out = "out"
+	}
+	if c.Jobs <= 0 {
+		c.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if c.Sink == nil {
+		c.Sink = func(event.Event) {}
+	}
+	store, err := memo.Open(c.Store, func(text string) { c.Sink(event.Event{State: event.Note, Verb: "store", Text: text}) })
+	if err != nil {
+		return nil, err
+	}
+	return &Session{context.Background(), &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
+		pool: worker.NewPool(worker.Options{Path: c.Engine, Size: c.Jobs})}}, nil
+}
+
+// Close ends the session's native workers. Its results stay in the store.
+func (s *Session) Close() error { return s.pool.Close() }
+
+// Store is where the session keeps its results.
+func (s *Session) Store() *memo.Store { return s.store }
+
+// Out is the folder for exports and reports.
+func (s *Session) Out() string { return s.out }
+
+// Ran lists the steps that were asked for so far, in the order in which they ended.
+func (s *Session) Ran() []Ran {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Ran(nil), s.steps...)
+}
+
+// Exports lists the files written to the out folder so far.
+func (s *Session) Exports() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.exports...)
+}
+
+// Keys are the keys of all steps that succeeded so far: what gc must keep for this run.
+func (s *Session) Keys() []memo.Key {
+	var keys []memo.Key
+	for _, r := range s.Ran() {
+		if r.Err == nil {
+			keys = append(keys, r.Key)
+		}
+	}
+	return keys
+}
+
+// Run lets the verbs that body says work in this session until ctx is done. A verb's failure comes back as an [*Error];
+// any other panic goes on.
+func (s *Session) Run(ctx context.Context, body func() error) (err error) {
+	defer attach(&Session{ctx, s.shared})()
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *Error:
+			err = r
+		default:
+			panic(r)
+		}
+	}()
+	return body()
+}
+
+var (
+	currentMu sync.Mutex
+	current_  *Session
+)
+
+func attach(s *Session) (detach func()) {
+	currentMu.Lock()
+	defer currentMu.Unlock()
+	before := current_
+	current_ = s
+	return func() {
+		currentMu.Lock()
+		defer currentMu.Unlock()
+		current_ = before
+	}
+}
+
+// current is the session that verbs run in. A program that says verbs outside [Main] and [Session.Run] gets one with
+// all defaults.
+func current() *Session {
+	currentMu.Lock()
+	defer currentMu.Unlock()
+	if current_ == nil {
+		s, err := Open(Config{})
+		if err != nil {
+			panic(&Error{Verb: "open", Err: err})
+		}
+		current_ = s
+	}
+	return current_
+}
+
+// Error is why a verb could not do its work.
+type Error struct {
+	Verb  string
+	Label string // what it was done to: a stream's id, a file
+	Key   memo.Key
+	Err   error
+}
+
+func (e *Error) Error() string {
+	text := e.Verb
+	if e.Label != "" {
+		text += " " + e.Label
+	}
+	if errors.Is(e.Err, context.Canceled) {
+		return text + ": interrupted (what was finished is kept: run it again to go on)"
+	}
+	return text + ": " + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// fail stops the cell or recipe.
+func fail(verb, label string, err error) {
+	var inner *Error
+	if errors.As(err, &inner) {
+		panic(inner)
+	}
+	panic(&Error{Verb: verb, Label: label, Err: err})
+}
+
+// do returns the result of one step, from the store or by work.
+func (s *Session) do(step memo.Step, work func(context.Context, *memo.Draft) error) (memo.Manifest, error) {
+	step = step.With("impl", implementation(step.Verb))
+	key := step.Key()
+	began := time.Now()
+	say := func(e event.Event) {
+		e.Verb, e.Label, e.Key = step.Verb, step.Label, string(key)
+		s.sink(e)
+	}
+	say(event.Event{State: event.Started})
+	ctx := progress.With(s.ctx, func(r progress.Report) {
+		say(event.Event{State: event.Progress, Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note})
+	})
+	m, outcome, err := s.store.Do(ctx, step, work)
+	seconds := time.Since(began).Seconds()
+	s.mu.Lock()
+	s.steps = append(s.steps, Ran{step, key, outcome, seconds, err})
+	s.mu.Unlock()
+	switch {
+	case err != nil:
+		failed := &Error{step.Verb, step.Label, key, err}
+		say(event.Event{State: event.Failed, Seconds: seconds, Text: failed.Error()})
+		return m, failed
+	case outcome == memo.Hit:
+		say(event.Event{State: event.Hit, Seconds: seconds})
+	default:
+		say(event.Event{State: event.Done, Seconds: seconds})
+	}
+	return m, nil
+}
+
+// note says something about a verb that is no part of its result.
+func (s *Session) note(verb, label, format string, args ...any) {
+	s.sink(event.Event{State: event.Note, Verb: verb, Label: label, Text: fmt.Sprintf(format, args...)})
+}
+
+// each runs f for 0..n-1 on the session's jobs and stops at the first error.
+func (s *Session) each(n int, f func(*Session, int) error) error {
+	ctx, cancel := context.WithCancelCause(s.ctx)
+	defer cancel(nil)
+	inner := &Session{ctx, s.shared}
+	var wait sync.WaitGroup
+	next := make(chan int)
+	for range min(s.jobs, n) {
+		wait.Go(func() {
+			for i := range next {
+				if err := f(inner, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+feed:
+	for i := range n {
+		select {
+		case next <- i:
+		case <-ctx.Done():
+			break feed
+		}
+	}
+	close(next)
+	wait.Wait()
+	return context.Cause(ctx)
+}
