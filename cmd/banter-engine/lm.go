@@ -1,0 +1,513 @@
+package main
+
+/*
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <llama.h>
+
+struct lm_watch { atomic_int stop; };
+static bool lm_abort(void *user) { return atomic_load(&((struct lm_watch *)user)->stop) != 0; }
+static void lm_stop(struct lm_watch *w) { atomic_store(&w->stop, 1); }
+
+static struct llama_context *open_context(struct llama_model *m, uint32_t n_ctx, uint32_t n_batch, uint32_t n_outputs,
+		int threads, bool embeddings, struct lm_watch *w) {
+	struct llama_context_params p = llama_context_default_params();
+	p.n_ctx = n_ctx;
+	p.n_batch = n_batch;
+	p.n_ubatch = embeddings ? n_batch : (n_batch < 512 ? n_batch : 512); // pooling needs a text in one piece
+	p.n_outputs_max = n_outputs;
+	p.n_threads = threads;
+	p.n_threads_batch = threads;
+	p.embeddings = embeddings;
+	p.no_perf = true;
+	p.abort_callback = lm_abort;
+	p.abort_callback_data = w;
+	return llama_init_from_model(m, p);
+}
+
+// feed decodes tokens at positions from..from+n; with all set, each of them gives an output, else the last alone.
+static int feed(struct llama_context *c, const llama_token *tokens, int n, int from, bool all) {
+	struct llama_batch b = llama_batch_init(n, 0, 1);
+	b.n_tokens = n;
+	for (int i = 0; i < n; i++) {
+		b.token[i] = tokens[i];
+		b.pos[i] = from + i;
+		b.n_seq_id[i] = 1;
+		b.seq_id[i][0] = 0;
+		b.logits[i] = all || i == n - 1;
+	}
+	int rc = llama_decode(c, b);
+	llama_batch_free(b);
+	return rc;
+}
+*/
+import "C"
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"unsafe"
+
+	"banter/internal/progress"
+	"banter/internal/worker"
+	"banter/internal/worker/native"
+)
+
+// lmKey is what a loaded language model depends on.
+type lmKey struct {
+	model, adapter file
+	gpu            bool
+}
+
+type lmModel struct {
+	path    string
+	c       *C.struct_llama_model
+	vocab   *C.struct_llama_vocab
+	adapter *C.struct_llama_adapter_lora // nil where there is none; freed with the model
+}
+
+var lmModels = cache[lmKey, *lmModel]{keep: 2, free: func(m *lmModel) { C.llama_model_free(m.c) }}
+
+func useLM(p *native.LMParams) (*lmModel, func(), error) {
+	loadBackends()
+	f, err := stat(p.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	key := lmKey{model: f, gpu: p.GPU}
+	if p.Adapter != "" {
+		if key.adapter, err = stat(p.Adapter); err != nil {
+			return nil, nil, err
+		}
+	}
+	return lmModels.use(key, func() (*lmModel, error) {
+		params := C.llama_model_default_params()
+		if !p.GPU {
+			params.n_gpu_layers = 0
+		}
+		path := C.CString(p.Model)
+		defer C.free(unsafe.Pointer(path))
+		lastError("")
+		c := C.llama_model_load_from_file(path, params)
+		if c == nil {
+			return nil, &worker.Failure{Path: p.Model, Message: "llama.cpp does not take this model: " + lastError("no reason given"), Fix: "fetch it again, or name another"}
+		}
+		m := &lmModel{path: p.Model, c: c, vocab: C.llama_model_get_vocab(c)}
+		if p.Adapter != "" {
+			path := C.CString(p.Adapter)
+			defer C.free(unsafe.Pointer(path))
+			lastError("")
+			if m.adapter = C.llama_adapter_lora_init(c, path); m.adapter == nil {
+				C.llama_model_free(c)
+				return nil, &worker.Failure{Path: p.Adapter, Message: "llama.cpp does not take this adapter for " + p.Model + ": " + lastError("no reason given")}
+			}
+		}
+		return m, nil
+	})
+}
+
+// session is a context of a model, for one call.
+type session struct {
+	m     *lmModel
+	c     *C.struct_llama_context
+	watch *C.struct_lm_watch
+	done  chan struct{} // closed by close
+	quit  chan struct{} // closed when nobody touches watch any longer
+}
+
+// open makes room for n tokens. With outputs set, each token of a batch gives logits and not the last alone.
+func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, embeddings bool) (*session, error) {
+	if limit := int(C.llama_model_n_ctx_train(m.c)); limit > 0 && n > limit {
+		return nil, &worker.Failure{Path: m.path, Message: fmt.Sprintf("%d tokens are more than the %d that the model was trained on", n, limit), Fix: "shorten the text"}
+	}
+	s := &session{m: m, done: make(chan struct{}), quit: make(chan struct{})}
+	s.watch = (*C.struct_lm_watch)(C.calloc(1, C.size_t(unsafe.Sizeof(C.struct_lm_watch{}))))
+	batch := min(max(n, 1), 512)
+	if embeddings {
+		batch = max(n, 1)
+	}
+	nOut := 1
+	if outputs || embeddings {
+		nOut = batch
+	}
+	lastError("")
+	s.c = C.open_context(m.c, C.uint32_t(max(n, 1)), C.uint32_t(batch), C.uint32_t(nOut), threads(p.Threads), C.bool(embeddings), s.watch)
+	if s.c == nil {
+		C.free(unsafe.Pointer(s.watch))
+		return nil, &worker.Failure{Path: m.path, Message: "llama.cpp could not make room for its work: " + lastError("no reason given"), Fix: "use a smaller model or a shorter text"}
+	}
+	if m.adapter != nil {
+		scale := C.float(p.Scale)
+		if scale == 0 {
+			scale = 1
+		}
+		if C.llama_set_adapters_lora(s.c, &m.adapter, 1, &scale) != 0 {
+			C.llama_free(s.c)
+			C.free(unsafe.Pointer(s.watch))
+			return nil, &worker.Failure{Path: p.Adapter, Message: "the adapter cannot be used: " + lastError("no reason given")}
+		}
+	}
+	go func() {
+		defer close(s.quit)
+		select {
+		case <-s.done:
+		case <-ctx.Done():
+			C.lm_stop(s.watch)
+		}
+	}()
+	return s, nil
+}
+
+func (s *session) close() {
+	close(s.done)
+	<-s.quit
+	C.llama_free(s.c)
+	C.free(unsafe.Pointer(s.watch))
+}
+
+// feed decodes ids, which stand at position from and after; at most 512 at a time.
+func (s *session) feed(ctx context.Context, ids []C.llama_token, from int, all bool) error {
+	rc := C.feed(s.c, &ids[0], C.int(len(ids)), C.int(from), C.bool(all))
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if rc != 0 {
+		return &worker.Failure{Path: s.m.path, Message: fmt.Sprintf("llama.cpp gave up with code %d: %s", int(rc), lastError("no reason given"))}
+	}
+	return nil
+}
+
+// logits returns those after the i-th token of the last batch, -1 being the last. They are valid until the next feed.
+func (s *session) logits(i int) []float32 {
+	return unsafe.Slice((*float32)(C.llama_get_logits_ith(s.c, C.int32_t(i))), int(C.llama_vocab_n_tokens(s.m.vocab)))
+}
+
+// logProb is the logarithm of the softmax of logits at id.
+func logProb(logits []float32, id C.llama_token) float64 {
+	top := logits[0]
+	for _, v := range logits {
+		top = max(top, v)
+	}
+	var sum float64
+	for _, v := range logits {
+		sum += math.Exp(float64(v - top))
+	}
+	return float64(logits[id]-top) - math.Log(sum)
+}
+
+// maxText bounds a text in bytes.
+const maxText = 8 << 20
+
+// tokens returns text's tokens; with special set, tokens at the ends are added and special tokens in the text read.
+func (m *lmModel) tokens(text string, special bool) ([]C.llama_token, error) {
+	if len(text) > maxText {
+		return nil, &worker.Failure{Message: fmt.Sprintf("a text of %d bytes is over the limit of %d", len(text), maxText)}
+	}
+	s := C.CString(text)
+	defer C.free(unsafe.Pointer(s))
+	ids := make([]C.llama_token, len(text)+8)
+	n := C.llama_tokenize(m.vocab, s, C.int32_t(len(text)), &ids[0], C.int32_t(len(ids)), C.bool(special), C.bool(special))
+	if n < 0 {
+		return nil, &worker.Failure{Path: m.path, Message: fmt.Sprintf("llama.cpp cannot tokenize this text (code %d)", int(n))}
+	}
+	return ids[:n], nil
+}
+
+// given returns the tokens of a call that names them one by one or by a text.
+func (m *lmModel) given(text string, ids []int32) ([]C.llama_token, error) {
+	if len(ids) == 0 {
+		return m.tokens(text, true)
+	}
+	size := int32(C.llama_vocab_n_tokens(m.vocab))
+	out := make([]C.llama_token, len(ids))
+	for i, id := range ids {
+		if id < 0 || id >= size {
+			return nil, &worker.Failure{Path: m.path, Message: fmt.Sprintf("there is no token %d in a vocabulary of %d", id, size)}
+		}
+		out[i] = C.llama_token(id)
+	}
+	return out, nil
+}
+
+// piece returns the bytes of a token; special ones have none unless asked for.
+func (m *lmModel) piece(id C.llama_token, special bool) []byte {
+	buf := make([]byte, 64)
+	for {
+		n := int(C.llama_token_to_piece(m.vocab, id, (*C.char)(unsafe.Pointer(&buf[0])), C.int32_t(len(buf)), 0, C.bool(special)))
+		if n >= 0 {
+			return buf[:n]
+		}
+		buf = make([]byte, -n)
+	}
+}
+
+func describeModel(_ context.Context, r *worker.Request) (any, []byte, error) {
+	var p native.LMParams
+	if err := json.Unmarshal(r.Params, &p); err != nil {
+		return nil, nil, err
+	}
+	m, done, err := useLM(&p)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	var desc [256]C.char
+	C.llama_model_desc(m.c, &desc[0], C.size_t(len(desc)))
+	return &native.LMInfo{
+		Description:  C.GoString(&desc[0]),
+		Parameters:   uint64(C.llama_model_n_params(m.c)),
+		Context:      int(C.llama_model_n_ctx_train(m.c)),
+		Vocabulary:   int(C.llama_vocab_n_tokens(m.vocab)),
+		Width:        int(C.llama_model_n_embd(m.c)),
+		Layers:       int(C.llama_model_n_layer(m.c)),
+		BOS:          int32(C.llama_vocab_bos(m.vocab)),
+		EOS:          int32(C.llama_vocab_eos(m.vocab)),
+		ChatTemplate: C.GoString(C.llama_model_chat_template(m.c, nil)),
+	}, nil, nil
+}
+
+func tokenize(_ context.Context, r *worker.Request) (any, []byte, error) {
+	var p native.TokenizeParams
+	if err := json.Unmarshal(r.Params, &p); err != nil {
+		return nil, nil, err
+	}
+	m, done, err := useLM(&p.LMParams)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	ids, err := m.tokens(p.Text, p.Special)
+	if err != nil {
+		return nil, nil, err
+	}
+	result := &native.Tokens{IDs: make([]int32, len(ids)), Pieces: make([][]byte, len(ids))}
+	for i, id := range ids {
+		result.IDs[i], result.Pieces[i] = int32(id), m.piece(id, true)
+	}
+	return result, nil, nil
+}
+
+// prefill decodes all ids but gives output for the last alone.
+func (s *session) prefill(ctx context.Context, ids []C.llama_token) error {
+	for from := 0; from < len(ids); from += 512 {
+		if err := s.feed(ctx, ids[from:min(from+512, len(ids))], from, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func generate(ctx context.Context, r *worker.Request) (any, []byte, error) {
+	var p native.GenerateParams
+	if err := json.Unmarshal(r.Params, &p); err != nil {
+		return nil, nil, err
+	}
+	m, done, err := useLM(&p.LMParams)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	ids, err := m.given(p.Prompt, p.Tokens)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(ids) == 0 {
+		return nil, nil, &worker.Failure{Path: m.path, Message: "there is no prompt, and the model has no token to begin with", Fix: "give a prompt"}
+	}
+	if limit := int(C.llama_model_n_ctx_train(m.c)); limit > 0 {
+		if len(ids) >= limit {
+			return nil, nil, &worker.Failure{Path: m.path, Message: fmt.Sprintf("a prompt of %d tokens leaves no room in the model's %d", len(ids), limit), Fix: "shorten the prompt"}
+		}
+		p.MaxTokens = min(p.MaxTokens, limit-len(ids))
+	}
+	s, err := m.open(ctx, &p.LMParams, len(ids)+max(p.MaxTokens, 0), false, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.close()
+	sampler := m.sampler(&p)
+	defer C.llama_sampler_free(sampler)
+	if err := s.prefill(ctx, ids); err != nil {
+		return nil, nil, err
+	}
+	result := &native.Generated{IDs: []int32{}, Ended: "length"}
+	var text []byte
+	for len(result.IDs) < p.MaxTokens {
+		id := C.llama_sampler_sample(sampler, s.c, -1)
+		result.LogProb += logProb(s.logits(-1), id)
+		result.IDs = append(result.IDs, int32(id))
+		if C.llama_vocab_is_eog(m.vocab, id) {
+			result.Ended = "end of text"
+			break
+		}
+		text = append(text, m.piece(id, false)...)
+		if at := firstStop(text, p.Stop); at >= 0 {
+			text, result.Ended = text[:at], "stop"
+			break
+		}
+		progress.Tell(ctx, progress.Report{Done: int64(len(result.IDs)), Total: int64(p.MaxTokens), Unit: "tokens"})
+		if len(result.IDs) == p.MaxTokens {
+			break
+		}
+		if err := s.feed(ctx, []C.llama_token{id}, len(ids)+len(result.IDs)-1, false); err != nil {
+			return nil, nil, err
+		}
+	}
+	result.Text = strings.ToValidUTF8(string(text), "\uFFFD")
+	return result, nil, nil
+}
+
+// firstStop returns where the first of stops begins in text, or -1.
+func firstStop(text []byte, stops []string) int {
+	first := -1
+	for _, stop := range stops {
+		if stop == "" {
+			continue
+		}
+		if at := strings.Index(string(text), stop); at >= 0 && (first < 0 || at < first) {
+			first = at
+		}
+	}
+	return first
+}
+
+func (m *lmModel) sampler(p *native.GenerateParams) *C.struct_llama_sampler {
+	chain := C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
+	add := func(s *C.struct_llama_sampler) { C.llama_sampler_chain_add(chain, s) }
+	if p.RepeatPenalty > 0 && p.RepeatPenalty != 1 && p.RepeatLast > 0 {
+		add(C.llama_sampler_init_penalties(C.llama_vocab_n_tokens(m.vocab), C.int32_t(p.RepeatLast), C.float(p.RepeatPenalty), 0, 0))
+	}
+	if p.Temperature <= 0 {
+		add(C.llama_sampler_init_greedy())
+		return chain
+	}
+	if p.TopK > 0 {
+		add(C.llama_sampler_init_top_k(C.int32_t(p.TopK)))
+	}
+	if p.TopP > 0 && p.TopP < 1 {
+		add(C.llama_sampler_init_top_p(C.float(p.TopP), 1))
+	}
+	if p.MinP > 0 {
+		add(C.llama_sampler_init_min_p(C.float(p.MinP), 1))
+	}
+	add(C.llama_sampler_init_temp(C.float(p.Temperature)))
+	add(C.llama_sampler_init_dist(C.uint32_t(p.Seed)))
+	return chain
+}
+
+func score(ctx context.Context, r *worker.Request) (any, []byte, error) {
+	var p native.ScoreParams
+	if err := json.Unmarshal(r.Params, &p); err != nil {
+		return nil, nil, err
+	}
+	m, done, err := useLM(&p.LMParams)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	ids, err := m.given(p.Text, p.Tokens)
+	if err != nil {
+		return nil, nil, err
+	}
+	result := &native.Scores{IDs: make([]int32, len(ids)), LogProbs: make([]float64, len(ids))}
+	for i, id := range ids {
+		result.IDs[i] = int32(id)
+	}
+	if len(ids) < 2 {
+		return result, nil, nil
+	}
+	s, err := m.open(ctx, &p.LMParams, len(ids), true, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.close()
+	for from := 0; from < len(ids); from += 512 {
+		part := ids[from:min(from+512, len(ids))]
+		if err := s.feed(ctx, part, from, true); err != nil {
+			return nil, nil, err
+		}
+		for i := range part {
+			if next := from + i + 1; next < len(ids) {
+				result.LogProbs[next] = logProb(s.logits(i), ids[next])
+			}
+		}
+		progress.Tell(ctx, progress.Report{Done: int64(from + len(part)), Total: int64(len(ids)), Unit: "tokens"})
+	}
+	return result, nil, nil
+}
+
+func embed(ctx context.Context, r *worker.Request) (any, []byte, error) {
+	var p native.EmbedParams
+	if err := json.Unmarshal(r.Params, &p); err != nil {
+		return nil, nil, err
+	}
+	m, done, err := useLM(&p.LMParams)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	width := int(C.llama_model_n_embd(m.c))
+	all := make([]float32, 0, width*len(p.Texts))
+	for i, text := range p.Texts {
+		v, err := m.vector(ctx, &p.LMParams, text, width)
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, v...)
+		progress.Tell(ctx, progress.Report{Done: int64(i + 1), Total: int64(len(p.Texts)), Unit: "texts"})
+	}
+	return &native.Embedding{Count: len(p.Texts), Width: width}, native.Bytes(all), nil
+}
+
+// vector is text's embedding: the model's own pooling, or the mean over its tokens for a model without one. A text that is
+// too long for the model is cut; an empty one is the zero vector.
+func (m *lmModel) vector(ctx context.Context, p *native.LMParams, text string, width int) ([]float32, error) {
+	ids, err := m.tokens(text, true)
+	if err != nil {
+		return nil, err
+	}
+	if limit := int(C.llama_model_n_ctx_train(m.c)); limit > 0 && len(ids) > limit {
+		ids = ids[:limit]
+	}
+	sum := make([]float64, width)
+	if len(ids) > 0 {
+		s, err := m.open(ctx, p, len(ids), true, true)
+		if err != nil {
+			return nil, err
+		}
+		defer s.close()
+		if err := s.feed(ctx, ids, 0, true); err != nil {
+			return nil, err
+		}
+		if v := C.llama_get_embeddings_seq(s.c, 0); v != nil {
+			for j, x := range unsafe.Slice((*float32)(v), width) {
+				sum[j] = float64(x)
+			}
+		} else {
+			for i := range ids {
+				v := C.llama_get_embeddings_ith(s.c, C.int32_t(i))
+				if v == nil {
+					return nil, &worker.Failure{Path: m.path, Message: "the model gives no embeddings: " + lastError("no reason given")}
+				}
+				for j, x := range unsafe.Slice((*float32)(v), width) {
+					sum[j] += float64(x)
+				}
+			}
+		}
+	}
+	var norm float64
+	for _, x := range sum {
+		norm += x * x
+	}
+	norm = math.Sqrt(norm)
+	out := make([]float32, width)
+	if norm > 0 {
+		for j, x := range sum {
+			out[j] = float32(x / norm)
+		}
+	}
+	return out, nil
+}
