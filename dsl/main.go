@@ -35,6 +35,10 @@ func Main(params any, body func()) {
 	hosted := current_
 	currentMu.Unlock()
 	if hosted != nil {
+		if hosted.listParams != nil {
+			hosted.listParams(params)
+			return
+		}
 		if err := SetParams(params, hosted.params); err != nil {
 			fail("recipe", "", err)
 		}

@@ -35,13 +35,14 @@ type Session struct {
 
 // shared is what all views of one session have in common.
 type shared struct {
-	store  *memo.Store
-	sink   event.Sink
-	out    string            // folder for exports and reports
-	jobs   int               // streams worked on at once
-	params map[string]string // overrides of the recipe's parameters
-	pool   *worker.Pool      // native workers, started on first use
-	decode decoded           // artifacts in memory
+	store      *memo.Store
+	sink       event.Sink
+	out        string            // folder for exports and reports
+	jobs       int               // streams worked on at once
+	params     map[string]string // overrides of the recipe's parameters
+	listParams func(any)         // where not nil, Main only passes the parameters to it
+	pool       *worker.Pool      // native workers, started on first use
+	decode     decoded           // artifacts in memory
 
 	mu      sync.Mutex
 	steps   []Ran
@@ -65,6 +66,9 @@ type Config struct {
 	Jobs   int               // streams worked on at once; 0: one a core
 	Params map[string]string // overrides of the recipe's parameters
 	Engine string            // the banter-engine program; empty: look for it
+
+	// ListParams, if set, makes Main pass its parameters to it and do nothing else.
+	ListParams func(params any)
 }
 
 // DefaultStore is the store that is used when none is named: the environment's BANTER_STORE, or .banter in the nearest
@@ -108,7 +112,7 @@ func Open(c Config) (*Session, error) {
 		return nil, err
 	}
 	return &Session{context.Background(), &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
-		pool: worker.NewPool(worker.Options{Path: c.Engine, Size: c.Jobs})}}, nil
+		listParams: c.ListParams, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}}, nil
 }
 
 // Close ends the session's native workers. Its results stay in the store.

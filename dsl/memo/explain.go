@@ -35,25 +35,34 @@ func (s *Store) Explain(step Step) (Explanation, error) {
 	if hit {
 		return e, nil
 	}
+	e.Nearest, e.Changed, err = s.Nearest(Manifest{Key: e.Key, Verb: e.Verb, Label: e.Label, Parts: e.Parts})
+	return e, err
+}
+
+// Nearest finds, among the stored steps of m's verb but m itself, the one with the fewest parts that differ, and lists
+// these. Its key is empty if there is none.
+func (s *Store) Nearest(m Manifest) (Key, []Difference, error) {
 	manifests, err := s.Manifests() // most recent first, so that of equally near ones the latest is named
 	if err != nil {
-		return e, err
+		return "", nil, err
 	}
 	best := -1
-	for _, m := range manifests {
-		if m.Verb != step.Verb {
+	var near Key
+	var changed []Difference
+	for _, other := range manifests {
+		if other.Verb != m.Verb || other.Key == m.Key {
 			continue
 		}
-		diff := Compare(m.Parts, e.Parts)
+		diff := Compare(other.Parts, m.Parts)
 		score := 2 * len(diff)
-		if m.Label != step.Label {
+		if other.Label != m.Label {
 			score++
 		}
 		if best < 0 || score < best {
-			best, e.Nearest, e.Changed = score, m.Key, diff
+			best, near, changed = score, other.Key, diff
 		}
 	}
-	return e, nil
+	return near, changed, nil
 }
 
 // Compare lists the parts that differ, in order of their names.
@@ -78,6 +87,8 @@ func Compare(was, is []Part) []Difference {
 	return diff
 }
 
+func (d Difference) String() string { return d.Name + ": " + shown(d.Was) + " -> " + shown(d.Is) }
+
 func (e Explanation) String() string {
 	var b strings.Builder
 	state := "miss"
@@ -92,7 +103,7 @@ func (e Explanation) String() string {
 	default:
 		fmt.Fprintf(&b, "  nearest stored step: %s\n", e.Nearest.Short())
 		for _, d := range e.Changed {
-			fmt.Fprintf(&b, "  %s: %s -> %s\n", d.Name, shown(d.Was), shown(d.Is))
+			fmt.Fprintf(&b, "  %s\n", d)
 		}
 	}
 	return b.String()

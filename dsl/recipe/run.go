@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"text/tabwriter"
 
 	"banter/dsl"
 	"banter/dsl/console"
@@ -50,6 +51,36 @@ func Run(ctx context.Context, file string, interpret Interpreter, o Options) int
 	defer session.Close()
 	err = session.Run(ctx, func() error { return interpret(ctx, file, src) })
 	return dsl.Finish(session, show, rootName(file), err)
+}
+
+// PrintParams lists the parameters of the recipe in file, with their types, defaults and help, without running it.
+func PrintParams(ctx context.Context, w io.Writer, file string, interpret Interpreter) error {
+	src, err := read(file)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "banter-params-") // a session wants a store; this one stays empty
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var list []dsl.Param
+	session, err := dsl.Open(dsl.Config{Store: dir, ListParams: func(params any) { list, err = dsl.ListParams(params) }})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	if e := session.Run(ctx, func() error { return interpret(ctx, file, src) }); e != nil {
+		return e
+	}
+	if err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, p := range list {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, p.Type, p.Default, p.Help)
+	}
+	return t.Flush()
 }
 
 // rootName names a recipe among the roots of a store, whatever folder it was run from.

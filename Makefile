@@ -1,0 +1,57 @@
+# Banter. `make demo` and `make test` are all that a fresh machine needs; both say what they install.
+
+SHELL := /bin/sh
+GO    ?= go
+# Names of files that make up the programs: a build is asked for only when one of them changed.
+SOURCES := $(shell find cmd dsl stdlib kernel internal -name '*.go' -o -name '*.s' 2>/dev/null) go.mod go.sum
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
+
+.PHONY: help demo test test-race lint bench bench-align bench-kernel bench-train native lab notebooks fuzz build generate clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+demo: build ## run the main job on the shipped streams and write out/demo/report.html
+	@bin/recipe run recipes/v1.go --out out/demo
+	@echo "open out/demo/report.html; next: make lab, or recipes/v1.go on your own streams: see README.md"
+
+build: native bin/recipe ## build bin/recipe and bin/banter-engine
+
+bin/recipe: $(SOURCES)
+	CGO_ENABLED=0 $(GO) build -o $@ ./cmd/recipe
+
+native: ## build bin/banter-engine on whisper.cpp and llama.cpp, which are installed for it where they are missing
+	@sh native/make.sh
+
+test: build ## run all tests
+	BANTER_REQUIRE_ENGINE=1 $(GO) test ./...
+
+test-race: native ## run the tests of what is concurrent under the race detector
+	$(GO) test -race -short ./dsl/... ./internal/worker/... ./kernel/... ./stdlib/speech/...
+
+lint: ## gofmt, go vet, staticcheck, and that generated files are fresh
+	@bad=$$(gofmt -l cmd dsl stdlib kernel internal recipes); if [ -n "$$bad" ]; then echo "not gofmt'ed: $$bad"; exit 1; fi
+	CGO_ENABLED=0 $(GO) vet $$($(GO) list ./... | grep -v cmd/banter-engine)
+	CGO_ENABLED=0 $(GO) run $(STATICCHECK) $$($(GO) list ./... | grep -v cmd/banter-engine)
+	$(GO) run ./internal/sourcedigest -check
+
+generate: ## write generated files anew
+	$(GO) generate ./dsl ./internal/symbols
+
+bench: build ## Go benchmarks of all packages
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-align: ## score alignment against baselines; STREAMS=DIR scores a folder of labelled streams
+	$(GO) run ./cmd/bench-align $(if $(STREAMS),-streams '$(STREAMS)')
+
+bench-kernel: build lab-venv ## measure this kernel and ipykernel in one run
+	$(GO) run ./cmd/bench-kernel
+
+bench-train: ## measure training against torch and peft in one run
+	$(GO) run ./cmd/bench-train
+
+lab: build ## open notebooks/ in JupyterLab with the kernel installed
+	sh kernel/lab/lab.sh
+
+clean: ## remove what was built and run, but not .native and .venv
+	rm -rf bin out .banter

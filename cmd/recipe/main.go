@@ -1,0 +1,75 @@
+// Command recipe runs Banter's recipes, keeps its store, and starts its Jupyter kernel.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"banter/dsl"
+
+	"github.com/alecthomas/kong"
+)
+
+// cli is the command line.
+type cli struct {
+	Run     runCmd     `cmd:"" help:"Run a recipe."`
+	Params  paramsCmd  `cmd:"" help:"List the parameters of a recipe."`
+	Verify  verifyCmd  `cmd:"" help:"Read everything in the store back and say what is wrong."`
+	Explain explainCmd `cmd:"" help:"Say what a stored step was made of, and how it differs from the one nearest to it."`
+	Trace   traceCmd   `cmd:"" help:"Walk a training row back to its messages, words, recording and steps."`
+	Cache   cacheCmd   `cmd:"" help:"Look after the store."`
+	Chat    chatCmd    `cmd:"" help:"Talk to a base model and an adapter, side by side."`
+	Models  modelsCmd  `cmd:"" help:"List, fetch and find models."`
+	Kernel  kernelCmd  `cmd:"" help:"Install or start the Jupyter kernel."`
+	Doctor  doctorCmd  `cmd:"" help:"Say what was found on this machine, and what to do about what is missing."`
+}
+
+// exitCode ends the process with a code that is not 1.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	var c cli
+	code := -1
+	parser, err := kong.New(&c, kong.Name("recipe"),
+		kong.Description("Turn recorded streams and their chat into speech -> response pairs and a trained adapter."),
+		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Exit(func(c int) { code = c }),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)), kong.Bind(streams{stdout, stderr}))
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return dsl.ExitFailed
+	}
+	k, err := parser.Parse(args)
+	if code >= 0 { // --help was asked for
+		return code
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "error:", err)
+		return dsl.ExitUsage
+	}
+	err = k.Run()
+	var exit exitCode
+	switch {
+	case errors.As(err, &exit):
+		return int(exit)
+	case err != nil:
+		fmt.Fprintln(stderr, "error:", err)
+		return dsl.ExitFailed
+	}
+	return dsl.ExitDone
+}
+
+// streams is where commands write.
+type streams struct{ out, err io.Writer }

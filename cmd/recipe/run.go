@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"banter/dsl"
+	"banter/dsl/recipe"
+	"banter/kernel/cell"
+)
+
+type runCmd struct {
+	File  string            `arg:"" help:"The recipe: a Go file of package main, such as recipes/v1.go."`
+	Param map[string]string `help:"Set a parameter of the recipe. May be given more than once." placeholder:"NAME=VALUE" mapsep:"none" short:"p"`
+	Store string            `help:"Folder of stored results (default: .banter of this project)." placeholder:"DIR" env:"BANTER_STORE"`
+	Out   string            `help:"Folder for exports and the report." default:"out" placeholder:"DIR"`
+	Jobs  int               `help:"Streams worked on at once (default: one a core)." placeholder:"N"`
+	JSON  bool              `help:"Say what happens as JSON, one object a line." name:"json"`
+}
+
+func (c *runCmd) Run(ctx context.Context, s streams) error {
+	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Stdout: s.out, Stderr: s.err})
+	if code != dsl.ExitDone {
+		return exitCode(code)
+	}
+	return nil
+}
+
+// interpret runs a recipe in the cell front-end. A verb's failure is told as the verb told it.
+func interpret(ctx context.Context, filename string, src []byte) error {
+	err := cell.RunProgram(ctx, filename, src, cell.Options{})
+	var panicked *cell.Panic
+	if errors.As(err, &panicked) {
+		if e, ok := panicked.Value.(*dsl.Error); ok {
+			return e
+		}
+	}
+	return err
+}
+
+type paramsCmd struct {
+	File string `arg:"" help:"The recipe."`
+}
+
+func (c *paramsCmd) Run(ctx context.Context, s streams) error {
+	return recipe.PrintParams(ctx, s.out, c.File, interpret)
+}
