@@ -1,0 +1,201 @@
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// chat-downloader's JSON (one array) and JSON lines, of any of the sites that it reads.
+
+type chatDownloaderItem struct {
+	ID       string          `json:"message_id"`
+	Type     string          `json:"message_type"`
+	Action   string          `json:"action_type"`
+	Target   string          `json:"target_message_id"`
+	Banned   string          `json:"banned_user"`
+	Usec     json.Number     `json:"timestamp"`
+	Seconds  json.Number     `json:"time_in_seconds"`
+	Author   json.RawMessage `json:"author"`
+	Message  *string         `json:"message"`
+	Badges   []chatBadge     `json:"author_badges"`
+	Reply    string          `json:"in_reply_to_message_id"`
+	ReplyTag struct {
+		ID string `json:"message_id"`
+	} `json:"in_reply_to"`
+	Bits   json.Number `json:"bits"`
+	Emotes []struct {
+		ID        any             `json:"id"`
+		Name      string          `json:"name"`
+		Shortcuts []string        `json:"shortcuts"`
+		Custom    *bool           `json:"is_custom_emoji"`
+		Locations json.RawMessage `json:"locations"`
+	} `json:"emotes"`
+}
+
+type chatBadge struct {
+	Name    string `json:"name"`
+	SetID   string `json:"setID"`
+	Title   string `json:"title"`
+	Version any    `json:"version"`
+}
+
+type chatAuthor struct {
+	ID          any         `json:"id"`
+	Name        string      `json:"name"`
+	DisplayName string      `json:"display_name"`
+	Badges      []chatBadge `json:"badges"`
+}
+
+func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
+	var item chatDownloaderItem
+	if err := c.decode(&item); err != nil {
+		return err
+	}
+	var author chatAuthor
+	if len(item.Author) > 0 && item.Author[0] == '"' { // the first versions wrote the name alone
+		if err := json.Unmarshal(item.Author, &author.Name); err != nil {
+			return errors.New("author is neither a name nor an object")
+		}
+	} else if len(item.Author) > 0 {
+		if err := json.Unmarshal(item.Author, &author); err != nil {
+			return errors.New("author is neither a name nor an object")
+		}
+	}
+	switch kind := item.Action + item.Type; {
+	case strings.Contains(kind, "as_deleted") || strings.Contains(kind, "delete_message") || strings.Contains(kind, "remove_chat_item"),
+		strings.Contains(kind, "ban_user"):
+		if item.Target != "" {
+			p.facts.removed.message(item.Target)
+		} else {
+			p.facts.removed.author(scalar(author.ID), m.Position)
+			p.facts.removed.author(strings.ToLower(item.Banned), m.Position)
+		}
+		return errIgnored
+	case item.Message == nil || strings.HasPrefix(item.Type, "ticker_"): // tickers repeat a paid message at the top
+		return errIgnored
+	}
+	m.ID = plainText([]byte(item.ID))
+	m.Text = trimText(plainText([]byte(*item.Message)))
+	if item.Type != "" && item.Type != "text_message" {
+		m.Notice = strings.TrimSuffix(plainText([]byte(item.Type)), "_message")
+	}
+	if m.ReplyTo = item.Reply; m.ReplyTo == "" {
+		m.ReplyTo = item.ReplyTag.ID
+	}
+	if n, err := strconv.Atoi(string(item.Bits)); err == nil {
+		m.Bits = n
+	}
+	a := &m.Author
+	a.ID, a.Name = plainText([]byte(scalar(author.ID))), plainText([]byte(author.DisplayName))
+	if a.Name == "" {
+		a.Name = plainText([]byte(author.Name))
+	}
+	if author.DisplayName != "" || author.ID == nil { // where there are both, name is the login
+		a.Login = strings.ToLower(plainText([]byte(author.Name)))
+	}
+	if a.ID == "" {
+		a.ID = a.Login
+	}
+	for _, b := range append(author.Badges, item.Badges...) {
+		name, version := b.Name, scalar(b.Version)
+		if name == "" {
+			name = b.SetID
+		}
+		if name == "" { // YouTube's have a title only: "Moderator", "Member (6 months)"
+			name, version, _ = strings.Cut(b.Title, " (")
+			version = strings.TrimSuffix(version, ")")
+		}
+		a.badge(plainText([]byte(name)), plainText([]byte(version)))
+	}
+	for _, e := range item.Emotes {
+		p.chatDownloaderEmote(m, scalar(e.ID), e.Name, e.Locations, e.Custom, e.Shortcuts)
+	}
+	var lost int64
+	m.Emotes, lost = tidy(m.Emotes, m.Text)
+	p.scratch.lost += lost
+
+	if item.Usec != "" {
+		usec, err := strconv.ParseFloat(string(item.Usec), 64)
+		if err != nil || usec < 0 || usec > 1e17 {
+			return fmt.Errorf("timestamp is %.40q", string(item.Usec))
+		}
+		m.Sent = time.UnixMicro(int64(usec)).UTC()
+	}
+	if item.Seconds == "" {
+		if m.Sent.IsZero() {
+			return errors.New("neither time_in_seconds nor timestamp")
+		}
+		m.Origin = FromSent
+		return nil
+	}
+	var fine bool
+	var err error
+	if m.Offset, fine, err = seconds([]byte(item.Seconds)); err != nil {
+		return err
+	}
+	if fine {
+		m.Precision = time.Millisecond
+	}
+	return nil
+}
+
+// chatDownloaderEmote places one emote. Twitch's have locations in code points, inclusive at both ends, as a list or
+// parted by commas; YouTube's have none, and their shortcut stands in the text.
+func (p *pass) chatDownloaderEmote(m *Message, id, name string, locations json.RawMessage, custom *bool, shortcuts []string) {
+	var list []string
+	var joined string
+	if json.Unmarshal(locations, &list) != nil && json.Unmarshal(locations, &joined) == nil {
+		list = strings.Split(joined, ",")
+	}
+	if len(list) > 0 {
+		for _, l := range list {
+			first, last, ok := strings.Cut(l, "-")
+			begin, err1 := strconv.Atoi(first)
+			end, err2 := strconv.Atoi(last)
+			start, stop, placed := codePointSpan(m.Text, begin, end+1)
+			if !ok || err1 != nil || err2 != nil || !placed {
+				p.scratch.lost++
+				continue
+			}
+			m.Emotes = append(m.Emotes, Emote{ID: plainText([]byte(id)), Name: m.Text[start:stop], Provider: "twitch", Start: start, End: stop})
+		}
+		return
+	}
+	if custom != nil && !*custom { // a standard emoji is a character of the text
+		return
+	}
+	for _, s := range append(shortcuts, name) {
+		if s == "" {
+			continue
+		}
+		found := false
+		for at := 0; ; {
+			i := strings.Index(m.Text[at:], s)
+			if i < 0 {
+				break
+			}
+			m.Emotes = append(m.Emotes, Emote{ID: plainText([]byte(id)), Name: s, Provider: "youtube", Start: at + i, End: at + i + len(s)})
+			at += i + len(s)
+			found = true
+		}
+		if found {
+			return
+		}
+	}
+	p.scratch.lost++
+}
+
+// scalar writes a JSON string or number as text.
+func scalar(v any) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return ""
+}

@@ -1,0 +1,310 @@
+package chat
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"banter/internal/problem"
+)
+
+// Logs with one message a line:
+//
+//	[0:01:02] name: text                     TwitchDownloader, relative times
+//	[2024-05-01 20:01:02 UTC] name: text     TwitchDownloader, wall clock; .000 before UTC in the full form
+//	[00:01:02] <name> text                   tcd; the name may be led by a badge's sign, and bodies may run over lines
+//	[2024-05-01 20:01:02] #channel name: text  justlog
+//	@tags :name!name@host PRIVMSG #channel :text   IRC
+
+// textLine is one such line taken apart.
+type textLine struct {
+	offset time.Duration
+	fine   bool // offset has a fraction
+	sent   time.Time
+	rest   []byte // behind the bracket
+}
+
+// parseStamp reads the bracket that a line begins with.
+func parseStamp(line []byte) (l textLine, ok bool) {
+	if len(line) < 6 || line[0] != '[' {
+		return l, false
+	}
+	end := bytes.IndexByte(line[:min(len(line), 48)], ']')
+	if end < 0 || end+1 >= len(line) || line[end+1] != ' ' {
+		return l, false
+	}
+	stamp := line[1:end]
+	l.rest = line[end+2:]
+	if l.sent, ok = wallClock(stamp); ok {
+		return l, true
+	}
+	l.offset, l.fine, ok = clockTime(stamp)
+	return l, ok
+}
+
+// clockTime reads h:mm:ss or m:ss, with a fraction perhaps, negative perhaps.
+func clockTime(b []byte) (d time.Duration, fine, ok bool) {
+	negative := len(b) > 0 && b[0] == '-'
+	if negative {
+		b = b[1:]
+	}
+	last := bytes.LastIndexByte(b, ':')
+	if last < 1 {
+		return 0, false, false
+	}
+	sec := b[last+1:]
+	if len(sec) < 2 || sec[0] < '0' || sec[0] > '5' || sec[1] < '0' || sec[1] > '9' || len(sec) > 2 && sec[2] != '.' || len(sec) == 3 {
+		return 0, false, false
+	}
+	d, fine, err := seconds(sec)
+	if err != nil {
+		return 0, false, false
+	}
+	unit := time.Minute
+	for fields := 0; last > 0; fields++ {
+		b = b[:last]
+		last = bytes.LastIndexByte(b, ':')
+		n := int64(0)
+		digits := b[last+1:]
+		if len(digits) == 0 || len(digits) > 5 || fields > 1 {
+			return 0, false, false
+		}
+		for _, c := range digits {
+			if c < '0' || c > '9' {
+				return 0, false, false
+			}
+			n = n*10 + int64(c-'0')
+		}
+		if d += time.Duration(n) * unit; d > maxOffset {
+			return 0, false, false
+		}
+		unit = time.Hour
+	}
+	if negative {
+		d = -d
+	}
+	return d, fine, true
+}
+
+// style is how a line goes on behind its time.
+type style uint8
+
+const (
+	colonStyle   style = iota // name: text
+	angleStyle                // <name> text, or *name text for /me
+	channelStyle              // #channel name: text
+)
+
+// sniffLines finds which of the line formats most of the first lines are in.
+func (p *pass) sniffLines(head []byte) (reader, error) {
+	var irc, colon, angle, channel, bare, seen int
+	for line := range bytes.Lines(head) {
+		if seen == 200 {
+			break
+		}
+		if line[len(line)-1] != '\n' && len(head) >= sniffed {
+			break // cut by the window
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			continue
+		}
+		seen++
+		if l, ok := parseStamp(line); ok {
+			switch {
+			case len(l.rest) > 0 && l.rest[0] == '#' && !l.sent.IsZero():
+				channel++
+			case len(l.rest) > 0 && (l.rest[0] == '<' || l.rest[0] == '*'):
+				angle++
+			default:
+				colon++
+			}
+			continue
+		}
+		if l, ok := parseIRC(line); ok && (line[0] == '@' || line[0] == ':' || string(l.command) == "PING") {
+			irc++
+			continue
+		}
+		if name, _, ok := bytes.Cut(line, []byte(": ")); ok && len(name) < 40 && !bytes.ContainsAny(name, " \t") {
+			bare++
+		}
+	}
+	switch most := max(irc, colon, angle, channel); {
+	case most == 0 && bare > seen/2 && seen > 1:
+		return nil, &problem.Error{Err: errors.New("this chat log has no times, so its messages cannot be placed"), Fix: "download it again with timestamps, or as JSON"}
+	case most == 0:
+		return nil, &problem.Error{Err: fmt.Errorf("not a chat log of any known format: it begins with %q", shorten(head, 60)),
+			Fix: "give a log of TwitchDownloader, yt-dlp, chat-downloader, tcd, justlog, IRC or Kick"}
+	case most == irc:
+		return readIRC, nil
+	case most == channel:
+		return readText(JustlogText, channelStyle), nil
+	case most == angle:
+		return readText(TCD, angleStyle), nil
+	}
+	return readText(TwitchDownloaderText, colonStyle), nil
+}
+
+// shorten gives the first line of b, cut to n bytes at a character's edge.
+func shorten(b []byte, n int) string {
+	b, _, _ = bytes.Cut(b, []byte("\n"))
+	if len(b) > n {
+		b = b[:n]
+		for len(b) > 0 && !utf8.Valid(b) && len(b) > n-4 {
+			b = b[:len(b)-1]
+		}
+	}
+	return string(bytes.ToValidUTF8(b, []byte("\uFFFD")))
+}
+
+var (
+	errNoStamp  = errors.New("the line does not begin with a time in brackets")
+	errNoAuthor = errors.New("no name before the text")
+)
+
+// readText reads lines of one style. In tcd's, a line without a time goes on with the message before it.
+func readText(f Format, s style) reader {
+	return func(p *pass) error {
+		p.log.Source.Format = f
+		waiting := false // p.msg is complete but for lines that may follow
+		var body []byte  // its text so far
+		flush := func() error {
+			if !waiting {
+				return nil
+			}
+			waiting = false
+			p.msg.Text = trimText(plainText(body))
+			return p.accept()
+		}
+		for {
+			position, number := p.w.offset(), p.w.line()
+			line, some, err := p.w.lineBytes()
+			if err != nil {
+				return err
+			}
+			if !some {
+				return flush()
+			}
+			l, ok := parseStamp(line)
+			switch {
+			case !ok && s == angleStyle && waiting && len(body)+len(line) < p.limits.Record:
+				body = append(append(body, ' '), line...)
+				continue
+			case len(line) == 0, number == 1 && line[0] == '#': // a comment at the top
+				continue
+			}
+			if err := flush(); err != nil {
+				return err
+			}
+			if !ok {
+				if err := p.malformed(position, number, errNoStamp); err != nil {
+					return err
+				}
+				continue
+			}
+			text, err := p.textMessage(l, s, p.begin(position))
+			if err != nil {
+				if err := p.malformed(position, number, err); err != nil {
+					return err
+				}
+				continue
+			}
+			body, waiting = append(body[:0], text...), true
+		}
+	}
+}
+
+// textMessage fills m but for its text, which it gives back.
+func (p *pass) textMessage(l textLine, s style, m *Message) ([]byte, error) {
+	m.Offset, m.Sent = l.offset, l.sent
+	if l.fine {
+		m.Precision = time.Millisecond
+	}
+	if !l.sent.IsZero() {
+		m.Origin = FromSent
+	}
+	rest := l.rest
+	var name, text []byte
+	switch s {
+	case angleStyle:
+		switch {
+		case len(rest) > 0 && rest[0] == '<':
+			var found bool
+			if name, text, found = bytes.Cut(rest[1:], []byte("> ")); !found {
+				if name, found = bytes.CutSuffix(rest[1:], []byte(">")); !found {
+					return nil, errNoAuthor
+				}
+			}
+		case len(rest) > 0 && rest[0] == '*':
+			name, text, _ = bytes.Cut(rest[1:], []byte(" "))
+			m.Action = true
+		default:
+			return nil, errNoAuthor
+		}
+		if len(name) > 1 { // tcd's signs for badges
+			if badge := tcdBadge(name[0]); badge != "" {
+				m.Author.badge(badge, "")
+				name = name[1:]
+			}
+		}
+	case channelStyle:
+		channel, behind, found := bytes.Cut(rest, []byte(" "))
+		if !found || len(channel) < 2 || channel[0] != '#' {
+			return nil, errNoAuthor
+		}
+		if p.log.Source.Streamer == "" {
+			p.log.Source.Streamer = plainText(channel[1:])
+		}
+		if name, text, found = bytes.Cut(behind, []byte(": ")); !found || bytes.IndexByte(name, ' ') >= 0 {
+			return nil, errNoAuthor // "name has been timed out for 600 seconds"
+		}
+	default:
+		var found bool
+		if name, text, found = bytes.Cut(rest, []byte(": ")); !found {
+			if name, found = bytes.CutSuffix(rest, []byte(":")); !found {
+				return nil, errNoAuthor
+			}
+		}
+	}
+	if len(name) == 0 || len(name) > 100 {
+		return nil, errNoAuthor
+	}
+	p.setName(&m.Author, name)
+	return text, nil
+}
+
+// setName fills an author of whom only the name is known. Names that are not ASCII come as "Name (login)" at times.
+func (p *pass) setName(a *Author, name []byte) {
+	login := name
+	if open := bytes.LastIndex(name, []byte(" (")); open > 0 && name[len(name)-1] == ')' {
+		name, login = name[:open], name[open+2:len(name)-1]
+	}
+	a.Name = p.names.string(name)
+	a.Login = p.names.string(bytes.ToLower(login))
+	a.ID = a.Login
+}
+
+// tcdBadge names the badge that tcd's irc style writes as a sign before the name.
+func tcdBadge(sign byte) string {
+	switch sign {
+	case '~':
+		return "broadcaster"
+	case '@':
+		return "moderator"
+	case '%':
+		return "subscriber"
+	case '+':
+		return "premium"
+	case '$':
+		return "bits"
+	case '&':
+		return "staff"
+	case '!':
+		return "admin"
+	case '*':
+		return "global_mod"
+	}
+	return ""
+}
