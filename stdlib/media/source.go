@@ -1,0 +1,138 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"banter/internal/problem"
+)
+
+// source is a decoder of one track. Its info is known before the first read.
+type source interface {
+	info() Info
+	channels() int // interleaved channels that read gives
+	// read fills dst with whole frames of interleaved samples and returns how many samples; io.EOF, with or after the
+	// last samples, is the proper end, and any other error means that the recording is damaged at this point.
+	read(dst []float32) (int, error)
+	close() error
+}
+
+// unsupported is a format that is recognised but not decoded in Go.
+type unsupported struct{ what string }
+
+func (u unsupported) Error() string { return u.what + " is not decoded in Go" }
+
+// guarded is src.read with a panic of a decoder turned into an error.
+func guarded(src source, dst []float32) (n int, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			n, err = 0, panicked(src.info().Codec, v)
+		}
+	}()
+	return src.read(dst)
+}
+
+// panicked describes a decoder library's panic on bad input.
+func panicked(codec string, v any) error {
+	return fmt.Errorf("the %s decoder broke on this data: %v", codec, v)
+}
+
+// openSource finds out what path is and opens the decoder for it. The file is returned for closing where it stays open.
+func openSource(ctx context.Context, path string, opt Options, probing bool) (source, *os.File, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if opt.Track < 0 {
+		return nil, nil, fmt.Errorf("track %d does not exist: tracks are counted from 0", opt.Track)
+	}
+	stat, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !stat.Mode().IsRegular() {
+		return nil, nil, &problem.Error{Err: errors.New("it is not a regular file"), Fix: "give the path of a recording"}
+	}
+	if stat.Size() == 0 {
+		return nil, nil, &problem.Error{Err: errors.New("the file is empty"), Fix: "fetch it again"}
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	kind, err := sniff(file, stat.Size())
+	if err == nil {
+		err = kind.refusal()
+	}
+	if err != nil {
+		file.Close()
+		return nil, nil, err
+	}
+	if opt.Decoder != ByFFmpeg {
+		src, err := openGo(file, stat.Size(), kind, opt, probing)
+		if err == nil {
+			return src, file, nil
+		}
+		var u unsupported
+		file.Close()
+		if !errors.As(err, &u) {
+			return nil, nil, err
+		}
+		if opt.Decoder == PureGo {
+			return nil, nil, &problem.Error{Err: err, Fix: "let ffmpeg decode it: choose the Auto decoder"}
+		}
+		src, ferr := openFFmpeg(ctx, path, stat.Size(), opt, probing)
+		var missing *missingFFmpeg
+		if errors.As(ferr, &missing) {
+			return nil, nil, &problem.Error{Err: fmt.Errorf("%v, and %w", u, ferr), Fix: installFFmpeg()}
+		}
+		return src, nil, ferr
+	}
+	file.Close()
+	src, err := openFFmpeg(ctx, path, stat.Size(), opt, probing)
+	var missing *missingFFmpeg
+	if errors.As(err, &missing) {
+		return nil, nil, &problem.Error{Err: err, Fix: installFFmpeg()}
+	}
+	return src, nil, err
+}
+
+// openGo opens the pure Go decoder for kind, or returns unsupported.
+func openGo(r io.ReadSeeker, size int64, k kind, opt Options, probing bool) (src source, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			src, err = nil, panicked(string(k), v)
+		}
+	}()
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	switch k {
+	case kindWAV:
+		src, err = openWAV(r, size)
+	case kindFLAC:
+		src, err = openFLAC(r, size)
+	case kindMP3:
+		src, err = openMP3(r, size, probing)
+	case kindOpus:
+		src, err = openOpus(r, size)
+	default:
+		return nil, unsupported{k.String()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if n := len(src.info().Tracks); opt.Track >= n {
+		src.close()
+		return nil, fmt.Errorf("track %d does not exist: the recording has %d, counted from 0", opt.Track, n)
+	}
+	return src, nil
+}
+
+// singleTrack completes the Info of a format that holds one track.
+func singleTrack(in Info) Info {
+	in.Tracks = []Track{{Codec: in.Codec, SampleRate: in.SampleRate, Channels: in.Channels}}
+	return in
+}
