@@ -17,7 +17,7 @@ type Config struct {
 	RopeTheta      float64 // rope_theta
 	RopeScaling    *RopeScaling
 	NoRopeLayers   []bool // per layer, true where no rotary embedding is applied (SmolLM3); nil: all have it
-	SlidingWindow  int    // attention reaches back this many positions; 0: all
+	SlidingWindow  int    // attention sees this many positions, its own included; 0: all before it
 	TiedEmbeddings bool   // the output head is the embedding
 	QKVBias        bool   // q, k and v projections have a bias (Qwen2)
 	QKNorm         bool   // q and k are RMS-normed per head (Qwen3)

@@ -57,6 +57,11 @@ type peftConfig struct {
 	TargetParameters any  `json:"target_parameters,omitempty"`
 	LayerReplication any  `json:"layer_replication,omitempty"`
 	ALoRAInvocation  any  `json:"alora_invocation_tokens,omitempty"`
+	KasaConfig       any  `json:"kasa_config,omitempty"`
+	MonteCLoRAConfig any  `json:"monteclora_config,omitempty"`
+	VeLoRAConfig     any  `json:"velora_config,omitempty"`
+	ArrowConfig      any  `json:"arrow_config,omitempty"`
+	UseBDLoRA        any  `json:"use_bdlora,omitempty"`
 }
 
 // Write writes a PEFT folder: adapter_config.json and adapter_model.safetensors. Each file appears whole or not at all.
@@ -208,6 +213,11 @@ func parseConfig(data []byte) (*Adapter, error) {
 		refuse(c.TargetParameters != nil, "target_parameters"),
 		refuse(c.LayerReplication != nil, "layer_replication"),
 		refuse(c.ALoRAInvocation != nil, "alora_invocation_tokens"),
+		refuse(c.KasaConfig != nil, "kasa_config"),
+		refuse(c.MonteCLoRAConfig != nil, "monteclora_config"),
+		refuse(c.VeLoRAConfig != nil, "velora_config"),
+		refuse(c.ArrowConfig != nil, "arrow_config"),
+		refuse(c.UseBDLoRA != nil && c.UseBDLoRA != false, "use_bdlora"),
 	); err != nil {
 		return nil, err
 	}
