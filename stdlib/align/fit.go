@@ -1,0 +1,308 @@
+package align
+
+import (
+	"context"
+	"math"
+
+	"banter/internal/progress"
+)
+
+const (
+	rounds       = 7     // EM rounds; the likelihood changes little after the fifth
+	learnTargets = 60000 // targets that EM learns from; more are thinned evenly
+	lawTargets   = 4000  // linked targets that the delay law and the lag are fitted to, in a stream
+)
+
+// learner is the state of EM.
+type learner struct {
+	c     *corpus
+	m     *model
+	learn [][]int32 // by track: the targets that are learned from
+	grid  []gridLaw // laws tried, made once
+}
+
+// fit estimates the model of a corpus whose tracks have a first lag curve.
+func fit(ctx context.Context, c *corpus) (*model, error) {
+	l := &learner{c: c, m: &model{c: c, texts: newTextModel(c), alt: 0.4}}
+	m := l.m
+	if c.opt.has("semantic") {
+		m.vectors = newVectors(c)
+	}
+	m.weights = weights{bias: -0.5}
+	m.weights.b[fOverlap], m.weights.b[fAddress] = 1.5, 1.5
+	all := 0
+	for _, tr := range c.tracks {
+		all += len(tr.tgt)
+	}
+	for _, tr := range c.tracks {
+		first := law{false, math.Log(2.6), 0.6}
+		m.laws = append(m.laws, first)
+		m.fits = append(m.fits, lawFit{law: first})
+		m.f = append(m.f, l.density(first))
+		span := math.Max(30, tr.last-tr.first)
+		tr.rate = 0.5 * float64(len(tr.tgt)) / span
+		tr.answers = 0.5 * float64(len(tr.tgt)) / math.Max(1, float64(len(tr.src)))
+		var learn []int32
+		step := math.Max(1, float64(all)/learnTargets)
+		for x := 0.0; int(x) < len(tr.tgt); x += step {
+			learn = append(learn, int32(x))
+		}
+		l.learn = append(l.learn, learn)
+		l.fold(tr)
+	}
+	for round := range rounds {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		l.round(round)
+		progress.Tell(ctx, progress.Report{Done: int64(round + 1), Total: rounds, Unit: "rounds", Note: "learn how chat answers"})
+	}
+	return m, nil
+}
+
+func (l *learner) density(w law) *density {
+	return newDensity(w, l.c.opt.DelayMin.Seconds(), l.c.opt.DelayMax.Seconds()+1.5)
+}
+
+// fold gives every target its part of the corpus: blocks of time on the sources' clock, dealt out in turn.
+func (l *learner) fold(tr *track) {
+	shift := tr.number * 3
+	for i := range tr.tgt {
+		t := &tr.tgt[i]
+		at := t.t - tr.curve[0].lag
+		at = t.t - lagAt(tr.curve, at) - 2.5
+		b := int(math.Floor(at/foldSpan)) + shift
+		t.fold = uint8(((b % folds) + folds) % folds)
+	}
+}
+
+// round is one round of EM: score, learn texts and rates, then weights, delays and lags.
+func (l *learner) round(round int) {
+	c, m := l.c, l.m
+	posts := make([][]scored, len(c.tracks))
+	for k, tr := range c.tracks {
+		posts[k] = l.scoreAll(tr, tr, 0)
+	}
+	texts := newTextModel(c)
+	for k, tr := range c.tracks {
+		var answers, others float64
+		for i, ti := range l.learn[k] {
+			t, s := &tr.tgt[ti], &posts[k][i]
+			texts.learn(c, m.texts, tr, t, s)
+			answers += s.reply
+			others += 1 - s.reply
+		}
+		scale := float64(len(tr.tgt)) / math.Max(1, float64(len(l.learn[k])))
+		span := math.Max(30, tr.last-tr.first)
+		tr.rate = (others*scale + 1) / span
+		tr.answers = (answers*scale + 0.5) / (float64(len(tr.src)) + 1)
+	}
+	texts.finish()
+	m.weights = l.fitWeights(posts)
+	m.texts = texts
+	if round >= 1 {
+		l.fitDelays(posts)
+	}
+	for _, tr := range c.tracks {
+		l.fold(tr)
+	}
+}
+
+// scoreAll scores the learned targets of a track against the sources of another, or its own, under a shift.
+func (l *learner) scoreAll(tr, from *track, shift float64) []scored {
+	learn := l.learn[tr.number]
+	out := make([]scored, len(learn))
+	parallel(len(learn), l.c.opt.Workers, func(_, lo, hi int, buf *scratch) {
+		for i := lo; i < hi; i++ {
+			l.m.score(tr, &tr.tgt[learn[i]], from, shift, &out[i], buf)
+		}
+	})
+	return out
+}
+
+// shifts gives the decoy shifts of a track: three to ten windows away on either side, less on short streams, never so
+// near that a shifted candidate may be the true one.
+func (l *learner) shifts(tr *track, n int) []float64 { return decoyShifts(l.c.opt, tr, n) }
+
+func decoyShifts(opt *Options, tr *track, n int) []float64 {
+	span := tr.last - tr.first
+	reach := opt.DelayMax.Seconds() - opt.DelayMin.Seconds()
+	near := math.Max(3*opt.MaxWindow.Seconds(), reach+2)
+	far := math.Min(10*opt.MaxWindow.Seconds(), span/2)
+	if far < near { // too short for room on both sides
+		near = math.Min(near, span/3)
+		far = math.Max(near, span/2)
+	}
+	out := make([]float64, n)
+	half := (n + 1) / 2
+	for i := range out {
+		d := near
+		if half > 1 {
+			d += (far - near) * (float64(i/2) + 0.25*float64(i%2)) / (float64(half) - 0.5)
+		}
+		if i%2 == 1 {
+			d = -d
+		}
+		out[i] = d
+	}
+	return out
+}
+
+// fitWeights learns how much each feature tells, without labels: candidates weighed by their posterior against candidates
+// of shifted speech and of other streams, by logistic regression with both classes of equal mass, so that the score is a
+// log density ratio.
+func (l *learner) fitWeights(posts [][]scored) weights {
+	type row struct {
+		x    [nFeatures]float64
+		w, y float64
+	}
+	var rows []row
+	var mass [2]float64
+	const perTrack = 4000
+	for k, tr := range l.c.tracks {
+		step := max(1, len(l.learn[k])/perTrack)
+		for i := 0; i < len(l.learn[k]); i += step {
+			t := &tr.tgt[l.learn[k][i]]
+			if t.class != plain {
+				continue
+			}
+			dup := 1 / (1 + 0.5*float64(t.same))
+			s := &posts[k][i]
+			for j := range s.cand {
+				if w := dup * s.cand[j].r; w > 1e-4 {
+					rows = append(rows, row{s.cand[j].phi.v, w, 1})
+					mass[1] += w
+				}
+			}
+		}
+		negatives := func(from *track, shift float64) {
+			buf := &scratch{}
+			var s scored
+			for i := 0; i < len(l.learn[k]); i += step {
+				t := &tr.tgt[l.learn[k][i]]
+				if t.class != plain {
+					continue
+				}
+				dup := 1 / (1 + 0.5*float64(t.same))
+				l.m.score(tr, t, from, shift, &s, buf)
+				// weigh by what the target would be as an answer, so that both classes hold the same texts
+				reply := dup * posts[k][i].reply
+				sum := 0.0
+				for j := range s.cand {
+					sum += math.Exp(s.cand[j].timing)
+				}
+				for j := range s.cand {
+					if w := reply * math.Exp(s.cand[j].timing) / sum; w > 1e-4 {
+						rows = append(rows, row{s.cand[j].phi.v, w, 0})
+						mass[0] += w
+					}
+				}
+			}
+		}
+		for _, shift := range l.shifts(tr, 4) {
+			negatives(tr, shift)
+		}
+		if len(l.c.tracks) > 1 {
+			if other := l.c.tracks[(k+1)%len(l.c.tracks)]; len(other.src) > 0 {
+				negatives(other, 0)
+			}
+		}
+	}
+	if mass[0] == 0 || mass[1] == 0 {
+		return l.m.weights
+	}
+	// Newton's method on the penalised log-likelihood; positives keep their mass, negatives are scaled to it
+	const n = nFeatures + 1
+	var beta [n]float64
+	prior := [n]float64{0, 1, 0.8, 0, 0, 1}
+	ridge := [n]float64{1e-3, 2, 2, 4, 4, 4}
+	beta = prior
+	for range 12 {
+		var g [n]float64
+		var h [n][n]float64
+		for i := range n {
+			g[i] = -ridge[i] * (beta[i] - prior[i])
+			h[i][i] = ridge[i]
+		}
+		for i := range rows {
+			r := &rows[i]
+			w := r.w
+			if r.y == 0 {
+				w *= mass[1] / mass[0]
+			}
+			z := beta[0]
+			for k, v := range r.x {
+				z += beta[k+1] * v
+			}
+			p := sigmoid(z)
+			d, q := w*(r.y-p), w*p*(1-p)
+			g[0] += d
+			h[0][0] += q
+			for a, v := range r.x {
+				if v == 0 {
+					continue
+				}
+				g[a+1] += d * v
+				h[0][a+1] += q * v
+				for b := a; b < nFeatures; b++ {
+					h[a+1][b+1] += q * v * r.x[b]
+				}
+			}
+		}
+		for a := range n {
+			for b := range a {
+				h[a][b] = h[b][a]
+			}
+		}
+		step := solve(h, g)
+		big := 0.0
+		for i := range beta {
+			beta[i] += step[i]
+			big = math.Max(big, math.Abs(step[i]))
+		}
+		if big < 1e-6 {
+			break
+		}
+	}
+	out := weights{bias: beta[0]}
+	copy(out.b[:], beta[1:])
+	out.b[fOverlap] = math.Max(0, out.b[fOverlap])
+	out.b[fAssociation] = math.Max(0, out.b[fAssociation])
+	return out
+}
+
+// solve solves h x = g for a symmetric positive definite h, by Gaussian elimination with pivoting.
+func solve(h [nFeatures + 1][nFeatures + 1]float64, g [nFeatures + 1]float64) [nFeatures + 1]float64 {
+	const n = nFeatures + 1
+	for i := range n {
+		p := i
+		for k := i + 1; k < n; k++ {
+			if math.Abs(h[k][i]) > math.Abs(h[p][i]) {
+				p = k
+			}
+		}
+		h[i], h[p] = h[p], h[i]
+		g[i], g[p] = g[p], g[i]
+		if math.Abs(h[i][i]) < 1e-12 {
+			continue
+		}
+		for k := i + 1; k < n; k++ {
+			f := h[k][i] / h[i][i]
+			for j := i; j < n; j++ {
+				h[k][j] -= f * h[i][j]
+			}
+			g[k] -= f * g[i]
+		}
+	}
+	var x [n]float64
+	for i := n - 1; i >= 0; i-- {
+		v := g[i]
+		for j := i + 1; j < n; j++ {
+			v -= h[i][j] * x[j]
+		}
+		if math.Abs(h[i][i]) >= 1e-12 {
+			x[i] = v / h[i][i]
+		}
+	}
+	return x
+}
