@@ -1,0 +1,67 @@
+package dsl
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync/atomic"
+
+	"banter/dsl/memo"
+	"banter/stdlib/quality"
+)
+
+// Predicate is a user's func(p Pair) bool together with what it depends on. The kernel makes one of each literal that a
+// cell gives to Filter, so that its result can be remembered: Source and Captures enter the key.
+type Predicate struct {
+	Keep        func(*Pair) bool
+	Source      string    // the literal and all user functions that it reaches, in normal form
+	Captures    []Capture // the variables that it reads, with their values
+	Uncacheable string    // why its result cannot be remembered, or empty
+}
+
+// Capture is a variable that a predicate reads.
+type Capture struct {
+	Name  string
+	Type  string
+	Value string // in canonical form
+}
+
+// identify adds what the predicate depends on to a step.
+func (p *Predicate) identify(step memo.Step, name string) memo.Step {
+	step = step.With(name+".predicate", p.Source)
+	for _, c := range p.Captures {
+		step = step.With(name+".captured."+c.Name, c.Type+" "+c.Value)
+	}
+	return step
+}
+
+// apply splits pairs into those that the predicate keeps and those that it drops.
+func (p *Predicate) apply(pairs []Pair) (kept []Pair, dropped []quality.Dropped, step quality.Step) {
+	const reason = "the predicate is false"
+	step = quality.Step{Rule: "predicate", With: []byte("{}"), In: len(pairs), Examples: []quality.Example{}}
+	kept = make([]Pair, 0, len(pairs))
+	for i := range pairs {
+		if p.Keep(&pairs[i]) {
+			kept = append(kept, pairs[i])
+			continue
+		}
+		dropped = append(dropped, quality.NewDropped(pairs[i], "predicate", reason))
+		if len(step.Examples) < 5 {
+			step.Examples = append(step.Examples, quality.Example{Stream: pairs[i].Stream, MessageID: pairs[i].MessageID, Response: pairs[i].Response, Reason: reason})
+		}
+	}
+	step.Out, step.Dropped = len(kept), len(dropped)
+	return kept, dropped, step
+}
+
+// doAnew does a step whose result must not be found again: its key is of the bytes it makes. What follows it is
+// remembered all the same, since keys are made of what was read and not of how it came about.
+func (s *Session) doAnew(step memo.Step, work func(context.Context, *memo.Draft) error) (memo.Manifest, error) {
+	return s.do(step.With("anew", fmt.Sprintf("%d", anew.Add(1))+anewProcess), work)
+}
+
+// A number and a process name a step that must not be found again.
+var (
+	anew        atomic.Int64
+	anewProcess = "." + rand.Text()
+)
