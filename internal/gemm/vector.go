@@ -179,3 +179,29 @@ func (isa *ISA) WidenQ8(dst []float32, src []byte) {
 		}
 	}
 }
+
+// MulRow sets y to w·x, or adds it to y: the product of stored weights and a single vector, one dot product a row.
+func (e *Engine) MulRow(y, x []float32, w Weights, add bool) {
+	y, x = y[:w.Rows], x[:w.Cols]
+	data, direct := w.floats()
+	e.Spans(w.Rows, func(from, to int) {
+		ws := workspaces.Get().(*workspace)
+		defer workspaces.Put(ws)
+		for i := from; i < to; i++ {
+			var s float32
+			if direct {
+				s = e.Dot(data[i*w.Cols:(i+1)*w.Cols], x)
+			} else {
+				for at := 0; at < w.Cols; at += depth {
+					piece := ws.rows[:min(depth, w.Cols-at)]
+					w.read(e.ISA, ws, piece, i, at)
+					s += e.Dot(piece, x[at:at+len(piece)])
+				}
+			}
+			if add {
+				s += y[i]
+			}
+			y[i] = s
+		}
+	})
+}
