@@ -40,16 +40,16 @@ const (
 
 // track is one stream. Sources are in order of end, targets in order of time.
 type track struct {
-	in    *Input
-	number int // index into corpus.tracks
-	t0    time.Duration // stream time of second 0
-	utts  []Utterance
-	src   []source
-	tgt   []target
-	ids   []int32   // token ids of sources and targets, one run each
-	ends  []float32 // for ids of sources: seconds from the source's end back to the word's end
-	first float64 // seconds of the first and last source or target
-	last  float64
+	in     *Input
+	number int           // index into corpus.tracks
+	t0     time.Duration // stream time of second 0
+	utts   []Utterance
+	src    []source
+	tgt    []target
+	ids    []int32   // token ids of sources and targets, one run each
+	ends   []float32 // for ids of sources: seconds from the source's end back to the word's end
+	first  float64   // seconds of the first and last source or target
+	last   float64
 
 	curve     []piece // the lag
 	arrive    []float64

@@ -101,7 +101,7 @@ func (l *learner) round(round int) {
 	m.weights = l.fitWeights(posts)
 	m.texts = texts
 	if round >= 1 {
-		l.fitDelays(posts)
+		l.fitDelays(posts, round <= 5)
 	}
 	for _, tr := range c.tracks {
 		l.fold(tr)

@@ -15,7 +15,7 @@ import (
 // (Rabiner 1989 for the two passes).
 const (
 	gridStep    = 0.25  // s between lags that are tried
-	jumpEvery   = 900.0 // s; expected time between jumps of the lag
+	jumpEvery   = 600.0 // s; expected time between jumps of the lag
 	copyRate    = 0.3   // expected messages that repeat a said word: the A above
 	maxDelay    = 14.0  // s; the tail of the delays that the first estimate looks at
 	lagTargets  = 40000 // messages looked at for the lag, in a stream; more are thinned evenly

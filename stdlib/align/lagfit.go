@@ -45,6 +45,7 @@ type gridLaw struct {
 const (
 	totalStep = 0.1 // s; grid of lag change plus delay
 	totalHalf = 14  // grid points on either side of the present value
+	jumpCost  = 6.0 // nats that a jump of the lag has to pay for its place and height
 )
 
 func (l *learner) lawGrid() []gridLaw {
@@ -113,8 +114,8 @@ func pieceOf(curve []piece, t float64) int {
 	return k
 }
 
-// fitDelays re-estimates laws, lags and change points.
-func (l *learner) fitDelays(posts [][]scored) {
+// fitDelays re-estimates laws, lags and change points; again looks for jumps anew.
+func (l *learner) fitDelays(posts [][]scored, again bool) {
 	c, m := l.c, l.m
 	grid := l.lawGrid()
 	all := make([][]linked, len(c.tracks))
@@ -125,6 +126,10 @@ func (l *learner) fitDelays(posts [][]scored) {
 		all[k] = l.links(tr, posts[k])
 		fixed := len(c.opt.lagMap(tr.in.Stream)) > 0
 		if !fixed {
+			if again {
+				l.resegment(tr, posts[k])
+				all[k] = l.links(tr, posts[k])
+			}
 			l.moveChangePoints(tr, all[k])
 		}
 		surfaces[k], perTrack[k] = l.surface(tr, all[k], grid, fixed)
@@ -389,7 +394,7 @@ func sourceAfter(tr *track, t float64) int {
 
 // prune removes pieces whose loss costs less likelihood than a jump is worth.
 func (l *learner) prune(tr *track, links []linked) {
-	const worth = 7.0 // nats: a jump's place and height have to pay for themselves
+
 	for len(tr.curve) > 1 {
 		base := l.logLik(tr, links, func(j int32) float64 { return lagAt(tr.curve, tr.src[j].end) })
 		bestLoss := math.Inf(1)
@@ -412,7 +417,7 @@ func (l *learner) prune(tr *track, links []linked) {
 				}
 			}
 		}
-		if bestLoss > worth {
+		if bestLoss > jumpCost {
 			return
 		}
 		tr.setCurve(best)
@@ -467,4 +472,149 @@ func argmax(x []float64) int {
 		}
 	}
 	return k
+}
+
+// resegment looks for jumps that shared words alone did not show: it splits a piece at the source, and gives the part
+// before or after it the lag, that explain all linked messages best, as long as a split pays for itself.
+func (l *learner) resegment(tr *track, posts []scored) {
+	const reach = 9.0 // s around the present lags
+	const most = 4    // splits a round
+	lo, hi := math.Inf(1), math.Inf(-1)
+	for _, p := range tr.curve {
+		lo, hi = math.Min(lo, p.lag), math.Max(hi, p.lag)
+	}
+	lo, hi = lo-reach, hi+reach
+	wide := l.wideLinks(tr, posts, lo, hi)
+	of := make([][][2]int32, len(tr.src)) // by source: target and place among its links
+	for i := range wide {
+		for k, x := range wide[i].links {
+			of[x.src] = append(of[x.src], [2]int32{int32(i), int32(k)})
+		}
+	}
+	for range most {
+		if !l.split(tr, wide, of, lo, hi) {
+			return
+		}
+	}
+}
+
+// split makes the best split of any piece, if it is worth it.
+func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float64) bool {
+	const smallest = 8.0 // s; a shorter piece is not looked for
+	f := l.m.f[tr.number]
+	value := func(x *link, lag float64) float64 {
+		d := x.x - lag
+		return x.w * ((1-l.m.alt)*f.at(d) + l.m.alt*f.at(d+x.late))
+	}
+	now := make([]float64, len(wide)) // 1 + all candidates under the present curve
+	for i := range wide {
+		now[i] = 1
+		for k := range wide[i].links {
+			x := &wide[i].links[k]
+			now[i] += value(x, lagAt(tr.curve, tr.src[x.src].end))
+		}
+	}
+	bestGain, bestAt, bestLag, bestUnit, bestAfter := 0.0, 0, 0.0, 0, false
+	sum := make([]float64, len(wide))
+	for u := range tr.curve {
+		a, b := 0, len(tr.src)
+		if u > 0 {
+			a = sourceAfter(tr, tr.curve[u].from)
+		}
+		if u+1 < len(tr.curve) {
+			b = sourceAfter(tr, tr.curve[u+1].from)
+		}
+		for lag := lo; lag <= hi; lag += 2 * gridStep {
+			if math.Abs(lag-tr.curve[u].lag) < 1 {
+				continue
+			}
+			for _, after := range []bool{true, false} {
+				copy(sum, now)
+				gain := 0.0
+				// the new lag eats its way into the piece, source by source
+				for n := range b - a {
+					j := a + n
+					if after {
+						j = b - 1 - n
+					}
+					for _, at := range of[j] {
+						m := &wide[at[0]]
+						x := &m.links[at[1]]
+						old := sum[at[0]]
+						sum[at[0]] += value(x, lag) - value(x, tr.curve[u].lag)
+						gain += m.weight * math.Log(sum[at[0]]/old)
+					}
+					if gain > bestGain && math.Abs(tr.src[j].end-tr.src[cmpOr(after, b-1, a)].end) > smallest {
+						bestGain, bestAt, bestLag, bestUnit, bestAfter = gain, j, lag, u, after
+					}
+				}
+			}
+		}
+	}
+	if bestGain < jumpCost {
+		return false
+	}
+	curve := slices.Clone(tr.curve)
+	p := piece{lag: bestLag, lo: bestLag - 1, hi: bestLag + 1}
+	if bestAfter {
+		p.from = tr.src[bestAt].end - 0.01
+		if bestAt > 0 {
+			p.from = (tr.src[bestAt-1].end + tr.src[bestAt].end) / 2
+		}
+		curve = slices.Insert(curve, bestUnit+1, p)
+	} else {
+		p.from = curve[bestUnit].from
+		curve[bestUnit].from = tr.src[bestAt].end + 0.01
+		if bestAt+1 < len(tr.src) {
+			curve[bestUnit].from = (tr.src[bestAt].end + tr.src[bestAt+1].end) / 2
+		}
+		curve = slices.Insert(curve, bestUnit, p)
+	}
+	tr.setCurve(curve)
+	return true
+}
+
+func cmpOr(c bool, a, b int) int {
+	if c {
+		return a
+	}
+	return b
+}
+
+// wideLinks gathers, for the targets that links would take, all sources that some lag in [lo, hi] would make candidates.
+func (l *learner) wideLinks(tr *track, posts []scored, lo, hi float64) []linked {
+	var out []linked
+	learn := l.learn[tr.number]
+	step := max(1, len(posts)/lawTargets)
+	for i := 0; i < len(posts); i += step {
+		s := &posts[i]
+		t := &tr.tgt[learn[i]]
+		if t.class != plain {
+			continue
+		}
+		base := math.Log(tr.answers+1e-9) - math.Log(tr.rate+1e-9) + s.odds
+		if base < -2.5 {
+			continue
+		}
+		m := linked{weight: 1 / (1 + 0.5*float64(t.same))}
+		first := sourceAfter(tr, t.t-hi-maxDelay)
+		top := math.Inf(-1)
+		var phi features
+		for j := first; j < len(tr.src) && tr.src[j].end < t.t-lo+1.5; j++ {
+			src := &tr.src[j]
+			l.m.features(tr, t, tr, src, &phi)
+			content := l.m.weights.score(&phi)
+			top = math.Max(top, content)
+			late := src.late
+			if phi.anchor >= 0 {
+				late = float64(phi.anchor)
+			}
+			m.links = append(m.links, link{int32(j), t.t - src.end, late, math.Exp(math.Min(12, base+content))})
+		}
+		if top < 0.7 || len(m.links) == 0 {
+			continue
+		}
+		out = append(out, m)
+	}
+	return out
 }
