@@ -41,7 +41,7 @@ const (
 // begins, the video was cut, the broadcast was interrupted, or the two clocks have drifted apart.
 type ClockPiece struct {
 	From, To time.Duration // offsets of its first and last message, as logged
-	Base     time.Time     // wall clock at offset 0, were the whole video like this piece
+	Base     time.Time     // Sent - Offset at From, for a message with no fraction; later on Clock.DriftPPM adds to it
 	Spread   time.Duration // largest minus smallest Sent - Offset within it; below 1.5 s
 	Messages int64
 }
@@ -126,7 +126,10 @@ const (
 // and the platform's own delays a little more.
 const spreadLimit = 1500 * time.Millisecond
 
-// pieceSupport is how many messages in a row must agree on a new constant before it is believed.
+// fitSlack is how far a message may lie before its piece's smallest difference, where drift was taken out of that.
+const fitSlack = 100 * time.Millisecond
+
+// pieceSupport is how many messages, among three times as many, must agree on a new constant before it is believed.
 const pieceSupport = 5
 
 // maxPieces bounds the memory of a log whose wall clock makes no sense.
@@ -136,6 +139,7 @@ const maxPieces = 10_000
 type timeline struct {
 	pieces   []stretch
 	pending  stretch // messages that do not fit the last piece but agree with each other
+	waited   int64   // messages since the first pending one
 	outliers int64
 	overflow bool
 	low      int64 // smallest and largest Sent - Offset of all, in ns since 1970
@@ -151,7 +155,18 @@ type stretch struct {
 	sumX, sumY       float64 // for the drift: offsets in s and differences in s, both counted from the first
 	sumXX, sumXY     float64
 	originX, originY float64
+	lows             []lowPoint // the smallest difference of each lowSpan of offsets, in order of appearance
 }
+
+// lowPoint is a message whose fraction of a second was the smallest of its neighbourhood.
+type lowPoint struct {
+	span       int64 // offset / lowSpan
+	offset     time.Duration
+	difference int64
+}
+
+// lowSpan is over how much video drift is neglected when the smallest fraction is looked for.
+const lowSpan = 5 * time.Minute
 
 func (s *stretch) fits(d int64) bool {
 	return s.n == 0 || max(s.high, d)-min(s.low, d) < int64(spreadLimit)
@@ -169,6 +184,25 @@ func (s *stretch) add(offset time.Duration, d int64) {
 	s.sumY += y
 	s.sumXX += x * x
 	s.sumXY += x * y
+	low := lowPoint{int64(offset / lowSpan), offset, d}
+	if n := len(s.lows); n == 0 || s.lows[n-1].span != low.span && n < maxPieces {
+		s.lows = append(s.lows, low)
+	} else if d < s.lows[n-1].difference {
+		s.lows[n-1] = low
+	}
+}
+
+// base is the smallest Sent - Offset with the drift taken out, as at the stretch's first offset. slope is in seconds per
+// second.
+func (s *stretch) base(slope float64) int64 {
+	if slope == 0 {
+		return s.low
+	}
+	base := int64(math.MaxInt64)
+	for _, l := range s.lows {
+		base = min(base, l.difference-int64(slope*float64(l.offset-s.from)))
+	}
+	return base
 }
 
 func (t *timeline) add(offset time.Duration, sent int64) {
@@ -180,13 +214,18 @@ func (t *timeline) add(offset time.Duration, sent int64) {
 	t.n++
 	if len(t.pieces) > 0 && t.pieces[len(t.pieces)-1].fits(d) {
 		t.pieces[len(t.pieces)-1].add(offset, d)
-		t.outliers += t.pending.n
-		t.pending = stretch{}
+		if t.waited++; t.pending.n > 0 && t.waited > 3*pieceSupport {
+			t.outliers += t.pending.n
+			t.pending = stretch{}
+		}
 		return
 	}
 	if !t.pending.fits(d) {
 		t.outliers += t.pending.n
 		t.pending = stretch{}
+	}
+	if t.pending.n == 0 {
+		t.waited = 0
 	}
 	t.pending.add(offset, d)
 	if t.pending.n >= pieceSupport {
@@ -328,8 +367,9 @@ func (f *facts) conclude(log *Log) {
 
 	ok, why := f.timeline.usable(f.first, f.last)
 	if ok {
+		c.DriftPPM = f.timeline.drift()
 		for _, s := range f.timeline.pieces {
-			c.Pieces = append(c.Pieces, ClockPiece{From: s.from, To: s.to, Base: time.Unix(0, s.low).UTC(), Spread: time.Duration(s.high - s.low), Messages: s.n})
+			c.Pieces = append(c.Pieces, ClockPiece{From: s.from, To: s.to, Base: time.Unix(0, s.base(c.DriftPPM/1e6)).UTC(), Spread: time.Duration(s.high - s.low), Messages: s.n})
 		}
 		f.placed = slices.Clone(c.Pieces)
 		sort.SliceStable(f.placed, func(i, j int) bool { return f.placed[i].From < f.placed[j].From })
@@ -338,7 +378,6 @@ func (f *facts) conclude(log *Log) {
 		if u := time.Second - c.Pieces[0].Spread; u > 0 && f.fine == 0 {
 			c.Uncertainty = u
 		}
-		c.DriftPPM = f.timeline.drift()
 	}
 
 	switch {
@@ -468,7 +507,7 @@ func (f *facts) place(m *Message) {
 	default:
 		m.Time, m.Precision = m.Offset-c.Trim, time.Second
 	}
-	m.Time = m.Time.Round(time.Microsecond) + c.Shift
+	m.Time = (m.Time + c.Shift).Round(time.Millisecond)
 }
 
 // pieceOf finds the piece that m belongs to: the one around its offset, or else a neighbour that its wall clock fits.
@@ -478,8 +517,12 @@ func (f *facts) pieceOf(m *Message) (time.Time, bool) {
 		if i < 0 || i >= len(f.placed) {
 			continue
 		}
-		if d := m.Sent.Add(-m.Offset).Sub(f.placed[i].Base); d >= 0 && d < spreadLimit {
-			return f.placed[i].Base, true
+		base := f.placed[i].Base
+		if ppm := f.clock.DriftPPM; ppm != 0 {
+			base = base.Add(time.Duration(ppm / 1e6 * float64(m.Offset-f.placed[i].From)))
+		}
+		if d := m.Sent.Add(-m.Offset).Sub(base); d >= -fitSlack && d < spreadLimit {
+			return base, true
 		}
 	}
 	return time.Time{}, false

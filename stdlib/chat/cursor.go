@@ -46,6 +46,13 @@ func (c *cursor) bad(want string) error {
 
 // space skips white space and comments and gives the next byte without taking it.
 func (c *cursor) space() (byte, error) {
+	if c.i < len(c.b) && c.b[c.i] > ' ' && c.b[c.i] != '/' {
+		return c.b[c.i], nil
+	}
+	return c.spaces()
+}
+
+func (c *cursor) spaces() (byte, error) {
 	b := c.b
 	for i := c.i; i < len(b); i++ {
 		switch b[i] {
@@ -142,6 +149,17 @@ func (c *cursor) next(closing byte, first bool) (bool, error) {
 
 // key takes a member's name and its colon.
 func (c *cursor) key() ([]byte, error) {
+	if b, start := c.b, c.i+1; start <= len(b) && b[c.i] == '"' { // the short way, for names as all tools write them
+		for i := start; i+1 < len(b) && b[i] != '\\'; i++ {
+			if b[i] == '"' {
+				if b[i+1] != ':' {
+					break
+				}
+				c.i = i + 2
+				return b[start:i], nil
+			}
+		}
+	}
 	raw, escaped, err := c.str()
 	if err != nil {
 		return nil, err

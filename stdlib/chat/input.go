@@ -23,7 +23,7 @@ type Limits struct {
 	Size     int64 // decompressed bytes; default 64 GiB
 	Record   int   // bytes of one record or line; default 16 MiB
 	Depth    int   // nesting of JSON; default 256
-	Ratio    int64 // decompressed over compressed bytes, looked at after the first 64 MiB; default 250
+	Ratio    int64 // decompressed over compressed bytes, looked at after the first 16 MiB; default 250
 	Problems int   // malformed records shown in Report.Problems, the rest being counted only; default 100
 }
 
@@ -48,7 +48,7 @@ func (l Limits) withDefaults() Limits {
 
 // ratioGrace is how much may come out before the compression ratio is looked at: small files of one repeated line
 // compress extremely well and harm nobody.
-const ratioGrace = 64 << 20
+const ratioGrace = 16 << 20
 
 // input is the text of a log: decompressed, as UTF-8, counted and limited.
 type input struct {

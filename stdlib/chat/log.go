@@ -141,11 +141,15 @@ func read(ctx context.Context, r io.Reader, total int64, opt Options) (*Log, err
 	for i := range messages {
 		facts.finish(&messages[i], &p.log.Report)
 	}
+	sortMessages(messages)
+	p.log.Messages = messages
+	return &p.log, p.worthwhile()
+}
+
+func sortMessages(messages []Message) {
 	slices.SortStableFunc(messages, func(a, b Message) int {
 		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Position, b.Position))
 	})
-	p.log.Messages = messages
-	return &p.log, p.worthwhile()
 }
 
 // Scan passes every message of the log in r to f, in the order of the file, and gives the rest of the log. It reads r
@@ -223,13 +227,15 @@ type pass struct {
 	facts  *facts
 	emit   func(*Message) error // takes a message whose time is still as logged; it may keep *m but not m
 
-	cur      cursor
-	msg      Message // the message being read
-	scratch  scratch
-	names    interner
-	seen     recent
-	lastTime time.Duration
-	checks   int
+	cur     cursor
+	msg     Message // the message being read
+	scratch scratch
+	names   interner
+	seen    recent
+	checks  int
+
+	lastOffset time.Duration // of the last message placed by its offset
+	lastSent   time.Time     // of the last message placed by its wall clock alone
 }
 
 func newPass(ctx context.Context, r io.Reader, total int64, opt Options) (*pass, error) {
@@ -325,14 +331,18 @@ func (p *pass) accept() error {
 	if IsServiceBot(m.Author.Login) {
 		m.Author.Roles |= Bot
 	}
-	logged := m.Offset
+	m.Offset = m.Offset.Round(time.Millisecond)
 	if m.Origin == FromSent {
-		logged = time.Duration(m.Sent.UnixNano())
+		if m.Sent.Before(p.lastSent) {
+			r.Unsorted++
+		}
+		p.lastSent = m.Sent
+	} else {
+		if m.Offset < p.lastOffset {
+			r.Unsorted++
+		}
+		p.lastOffset = m.Offset
 	}
-	if r.Kept > 1 && logged < p.lastTime {
-		r.Unsorted++
-	}
-	p.lastTime = logged
 	p.facts.observe(m)
 	return p.emit(m)
 }

@@ -10,11 +10,11 @@ import "time"
 // Message is one line of chat, placed in stream time: the time since the first sample of the recording.
 type Message struct {
 	ID        string        // the platform's id; for formats without ids a digest of time, author, text and position
-	Time      time.Duration // stream time at which the platform took the message; negative before the recording began
+	Time      time.Duration // stream time at which the platform took the message, whole milliseconds; negative before the recording began
 	Precision time.Duration // how finely Time is known: 1 ms, or 1 s where only whole seconds were written
 	Origin    Origin        // which of the log's clocks Time comes from
 	Sent      time.Time     // the platform's wall clock as logged, UTC; zero where the log has none
-	Offset    time.Duration // offset into the video as logged, before any repair; 0 where the log has none
+	Offset    time.Duration // offset into the video as logged, to the millisecond, before any repair; 0 where the log has none
 	Author    Author
 	Text      string  // as shown to viewers, valid UTF-8, without line breaks
 	Emotes    []Emote // in order of Start, not overlapping

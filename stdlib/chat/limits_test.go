@@ -1,0 +1,170 @@
+package chat
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+
+	"banter/internal/problem"
+)
+
+// repeat reads head, then unit again and again for n bytes, then tail, holding nothing of it.
+type repeat struct {
+	head, unit, tail string
+	n, at            int64
+}
+
+func (r *repeat) Read(p []byte) (int, error) {
+	for i := range p {
+		switch pos := r.at - int64(len(r.head)); {
+		case pos < 0:
+			p[i] = r.head[r.at]
+		case pos < r.n:
+			p[i] = r.unit[pos%int64(len(r.unit))]
+		case pos-r.n < int64(len(r.tail)):
+			p[i] = r.tail[pos-r.n]
+		default:
+			return i, io.EOF
+		}
+		r.at++
+	}
+	return len(p), nil
+}
+
+// TestLimits checks that what would cost too much is refused by an error, in little memory.
+func TestLimits(t *testing.T) {
+	const huge = 1 << 30
+	start := `{"comments":[{"_id":"1","content_offset_seconds":1,"commenter":{"name":"a"},"message":{"body":"ok"}},`
+	for _, c := range []struct {
+		name string
+		r    io.Reader
+		opt  Options
+		want string
+	}{
+		{"1 GB line of text", &repeat{head: "[0:00:01] a: ok\n[0:00:02] a: ", unit: "x", n: huge}, Options{}, "longer than"},
+		{"1 GB string", &repeat{head: start + `{"_id":"`, unit: "x", n: huge}, Options{}, "longer than"},
+		{"1 GB line of JSON", &repeat{head: `{"replayChatItemAction":{"actions":[],"x":"`, unit: "x", n: huge}, Options{}, "longer than"},
+		{"1 GB HTML message", &repeat{head: `<html><pre class="comment-root">[0:00:01] `, unit: "x", n: huge}, Options{}, "longer than"},
+		{"1 GB of IRC tags", &repeat{head: "PING :x\n@", unit: "a=b;", n: huge}, Options{}, "longer than"},
+		{"deep record", &repeat{head: start + `{"message":`, unit: "[", n: 1e6}, Options{}, "nest deeper"},
+		{"deep unknown value", &repeat{head: `{"comments":[],"x":`, unit: `{"a":`, n: 5e6}, Options{}, "nest deeper"},
+		{"deep from the first byte", &repeat{unit: "[", n: 1e6}, Options{}, ""},
+		{"deep objects from the first byte", &repeat{unit: `{"a":`, n: 5e6}, Options{}, "nest deeper"},
+		{"deep line", &repeat{head: `{"replayChatItemAction":{}}` + "\n" + `{"replayChatItemAction":`, unit: "[", n: 1e6}, Options{}, "nest deeper"},
+		{"10 GB from 10 MB", bomb(t), Options{}, "no chat log does"},
+		{"larger than allowed", &repeat{head: "[0:00:01] a: ok\n", unit: "[0:00:01] a: b\n", n: 15 * 1e6}, Options{Limits: Limits{Size: 1 << 20}}, "larger than"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Read(t.Context(), c.r, c.opt)
+			runtime.ReadMemStats(&after)
+			var p *problem.Error
+			if !errors.As(err, &p) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+			if used := int64(after.TotalAlloc - before.TotalAlloc); used > 256<<20 {
+				t.Errorf("%d MB were allocated on the way", used>>20)
+			}
+		})
+	}
+}
+
+// bomb is a gzip stream that unpacks to 10 GB of messages, all the same.
+func bomb(t *testing.T) io.Reader {
+	t.Helper()
+	var block bytes.Buffer // one gzip member; members may follow each other
+	w, err := gzip.NewWriterLevel(&block, gzip.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(w, &repeat{unit: "[0:00:01] a: " + strings.Repeat("b", 1000) + "\n", n: 10e6}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	members := make([]io.Reader, 1000)
+	for i := range members {
+		members[i] = bytes.NewReader(block.Bytes())
+	}
+	return io.MultiReader(members...)
+}
+
+// TestNotAChat checks the sentences for what is no chat log.
+func TestNotAChat(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"empty":              {"", "the file is empty"},
+		"blank":              {" \n\t\n", "the file is empty"},
+		"web page":           {"<!DOCTYPE html><html><body><p>Please log in</p></body></html>", "this is a web page, not a chat log"},
+		"XML":                {"<?xml version='1.0'?><feed/>", "not a chat log"},
+		"no comments":        {`{"FileInfo":{},"comments":[]}`, "no messages in this TwitchDownloader JSON log"},
+		"no comments at all": {`{"streamer":{},"video":{}}`, "no messages"},
+		"empty list":         {"[ ]", "no messages"},
+		"all broken":         {`{"comments":[{"a":1},{"b":2}]}`, "all of its 2 records are malformed, the first at line 1, byte 13: message is missing"},
+		"other JSON":         {`{"name":"x","version":3}`, "of no chat format that is known"},
+		"JSON list":          {`[{"name":"x"}]`, "of no chat format that is known"},
+		"numbers":            {"[1,2,3]", "of no chat format that is known"},
+		"messages of others": {`{"messages":[{"role":"user"}]}`, "of no chat format that is known"},
+		"prose":              {"Dear diary,\ntoday I watched a stream.\n", `begins with "Dear diary,"`},
+		"without times":      {"ada: hi\nbo: hello\n", "has no times"},
+		"zip":                {"PK\x03\x04aaaaaaaaaaaaaaaa", "a zip archive"},
+		"video":              {"\x00\x00\x00\x20ftypisom\x00\x00", "a video"},
+		"sound":              {"OggS\x00\x02", "a sound file"},
+		"broken gzip":        {"\x1f\x8bnonsense", "gzip"},
+		"cut gzip":           {string(gzipped([]byte(strings.Repeat("[0:00:01] a: b\n", 1000)))[:60]), "truncated gzip"},
+		"binary":             {"\x01\x02\x03\x04\x05", "not a chat log of any known format"},
+	} {
+		_, err := Read(t.Context(), strings.NewReader(c.text), Options{})
+		var p *problem.Error
+		if !errors.As(err, &p) || !strings.Contains(err.Error(), c.want) || p.Op != "read chat" {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
+	}
+	if _, err := Open(t.Context(), "testdata/no-such-file.json", Options{}); err == nil || err.Error() != "read chat testdata/no-such-file.json: no such file or directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTruncated checks that a log that ends early keeps what it holds, and says so; Strict makes it an error.
+func TestTruncated(t *testing.T) {
+	text := twitchLog([]float64{1, 2.5, 3.25, 10, 11}, "", same, same)
+	for cut := strings.Index(text, `{"_id":"m3"`); cut < len(text)-1; cut++ {
+		log, err := Read(t.Context(), strings.NewReader(text[:cut]), Options{})
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		if n := len(log.Messages); n < 3 || n > 5 || log.Report.Malformed != 1 {
+			t.Fatalf("cut at %d: %d messages, %+v", cut, n, log.Report)
+		}
+		if _, err := Read(t.Context(), strings.NewReader(text[:cut]), Options{Strict: true}); err == nil {
+			t.Fatalf("cut at %d: Strict took it", cut)
+		}
+	}
+}
+
+// TestBrokenRecords checks that damage to one record leaves the others whole.
+func TestBrokenRecords(t *testing.T) {
+	good := func(id string) string {
+		return `{"_id":"` + id + `","content_offset_seconds":1,"commenter":{"_id":"7","name":"a"},"message":{"body":"b"}}`
+	}
+	for _, broken := range []string{
+		`{"_id":"x" "content_offset_seconds":1}`, `{}`, `null`, `7`, `"text"`, `[1,2]`, `{"message":{"body":"no time"}}`, `{"_id":{"a":1}}`,
+		`{"content_offset_seconds":1e99,"message":{"body":"b"}}`, `{"content_offset_seconds":1,"message":7}`, `{"content_offset_seconds":true,"message":{"body":"b"}}`,
+		`{"content_offset_seconds":1,"message":{"body":["b"]}}`, `{"content_offset_seconds":1,"commenter":"a","message":{"body":"b"}}`,
+	} {
+		text := `{"comments":[` + good("1") + "," + broken + "," + good("2") + "]}"
+		log, err := Read(t.Context(), strings.NewReader(text), Options{})
+		if err != nil {
+			t.Errorf("%s: %v", broken, err)
+			continue
+		}
+		if len(log.Messages) != 2 || log.Report.Malformed != 1 || log.Report.Read != 3 {
+			t.Errorf("%s: %d messages, %+v", broken, len(log.Messages), log.Report)
+		}
+	}
+}
