@@ -82,7 +82,6 @@ type oggPackets struct {
 	pages   oggPages
 	serial  uint32
 	page    *oggPage
-	partial []byte
 	packet  []byte
 	ended   bool  // the page flagged as last has been read
 	granule int64 // of the last page that a packet ended on

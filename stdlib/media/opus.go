@@ -18,16 +18,15 @@ const opusRate = 48000
 
 // opusSource decodes Ogg Opus (RFC 7845) with one or two channels.
 type opusSource struct {
-	in       Info
-	ogg      oggPackets
-	dec      opus.Decoder
-	gain     float32
-	skip     int64     // samples still to be left out at the start
-	decoded  int64     // samples of all packets so far
-	base     int64     // granule position before the first packet; -1 until the first page is through
-	buf      []float32 // one packet
-	pending  []float32
-	pageDone int64 // samples of packets on the first audio pages, until base is known
+	in      Info
+	ogg     oggPackets
+	dec     opus.Decoder
+	gain    float32
+	skip    int64     // samples still to be left out at the start
+	decoded int64     // samples of all packets so far
+	base    int64     // granule position before the first packet; -1 until the first page is through
+	buf     []float32 // one packet
+	pending []float32
 }
 
 func openOpus(r io.ReadSeeker, size int64) (source, error) {
@@ -124,7 +123,7 @@ func (s *opusSource) next() error {
 	if s.ogg.ended {
 		to = min(to, max(from, s.ogg.granule-max(s.base, 0)-start))
 	} else if lastOnPage && s.ogg.granule-s.base != s.decoded {
-		return fmt.Errorf("Opus packets are missing: the page is at %s and the sound at %s",
+		return fmt.Errorf("some Opus packets are missing: the page is at %s and the sound at %s",
 			clock(framesTime(s.ogg.granule-s.base, opusRate)), clock(framesTime(s.decoded, opusRate)))
 	}
 	s.pending = s.buf[from*int64(ch) : to*int64(ch)]
