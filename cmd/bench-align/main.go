@@ -17,7 +17,8 @@ func main() {
 	if *dir != "" {
 		dirs = append(dirs, *dir)
 	}
-	var n float64
+	var n, wlen float64
+	var rel [10][3]float64
 	var sum [10]float64
 	for _, d := range dirs {
 		st, err := readStreams(ctx, d)
@@ -82,6 +83,37 @@ func main() {
 				}
 			}
 		}
+		if os.Getenv("FP") != "" {
+			for i := range ps {
+				kind := map[string]*align.TruthMessage{}
+				for k := range tr[i].Messages {
+					kind[tr[i].Messages[k].ID] = &tr[i].Messages[k]
+				}
+				for k, r := range align.Judge(ps[i], tr[i]) {
+					p := ps[i][k]
+					if !r && p.FDR <= 0.1 {
+						t := kind[p.MessageID]
+						se := ""
+						if t.Sentence != nil {
+							x := tr[i].Sentences[*t.Sentence]
+							se = fmt.Sprintf("true %.1f-%.1f", x.Start, x.End)
+						}
+						fmt.Printf("FP %.3f %.3f %s/%s %q <- %q [%.1f %.1f] d %.1f %s\n", p.Confidence, p.FDR, t.Kind, t.Sub, p.Response, p.Speech, p.SpeechStart.Seconds(), p.SpeechEnd.Seconds(), p.Delay.Seconds(), se)
+					}
+				}
+			}
+		}
+		for i := range ps {
+			for k, r := range align.Judge(ps[i], tr[i]) {
+				b := min(9, int(ps[i][k].Confidence*10))
+				rel[b][0]++
+				rel[b][1] += ps[i][k].Confidence
+				if r {
+					rel[b][2]++
+				}
+				wlen += (ps[i][k].SpeechEnd - ps[i][k].SpeechStart).Seconds()
+			}
+		}
 		l1, l5 := float64(ok1)/float64(tot), float64(ok5)/float64(tot)
 		fmt.Printf("%-22s P %.3f R %.3f F1 %.3f AUC %.3f ECE %.3f tp05 %.3f(%d) tp1 %.3f(%d) tp2 %.3f(%d) R@P90 %.3f lag<1 %.3f lag<.5 %.3f\n", d, s.Precision, s.Recall, s.F1, s.AUC, s.ECE,
 			s.TruePrecision["0.05"], s.Kept["0.05"], s.TruePrecision["0.1"], s.Kept["0.1"], s.TruePrecision["0.2"], s.Kept["0.2"], best, l1, l5)
@@ -90,6 +122,14 @@ func main() {
 			sum[i] += v
 		}
 	}
+	tot := 0.0
+	for _, r := range rel {
+		tot += r[0]
+		if os.Getenv("REL") != "" {
+			fmt.Printf("%4.0f conf %.3f right %.3f\n", r[0], r[1]/r[0], r[2]/r[0])
+		}
+	}
+	fmt.Printf("window %.2f s\n", wlen/tot)
 	for i := range sum {
 		sum[i] /= n
 	}

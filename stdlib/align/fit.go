@@ -8,6 +8,7 @@ import (
 )
 
 const (
+	chanceShifts = 4     // shifted copies of the speech that say, in each round, what chance gives
 	rounds       = 7     // EM rounds; the likelihood changes little after the fifth
 	learnTargets = 60000 // targets that EM learns from; more are thinned evenly
 	lawTargets   = 4000  // linked targets that the delay law and the lag are fitted to, in a stream
@@ -83,12 +84,22 @@ func (l *learner) round(round int) {
 	for k, tr := range c.tracks {
 		posts[k] = l.scoreAll(tr, tr, 0)
 	}
+	chance := make([][]float64, len(c.tracks))
+	for k, tr := range c.tracks {
+		chance[k] = make([]float64, len(l.learn[k]))
+		shifts := l.shifts(tr, chanceShifts)
+		for _, shift := range shifts {
+			for i, s := range l.scoreAll(tr, tr, shift) {
+				chance[k][i] += s.reply / float64(len(shifts))
+			}
+		}
+	}
 	texts := newTextModel(c)
 	for k, tr := range c.tracks {
 		var answers, others float64
 		for i, ti := range l.learn[k] {
 			t, s := &tr.tgt[ti], &posts[k][i]
-			texts.learn(c, m.texts, tr, t, s)
+			texts.learn(c, m.texts, tr, t, s, chance[k][i])
 			answers += s.reply
 			others += 1 - s.reply
 		}

@@ -9,13 +9,14 @@ import (
 // et al. 1993, whose prior is that words are copied). All counts are kept per fold, so that a target is judged without
 // the counts of its own stretch of the stream.
 type textModel struct {
-	answer, other   []float64 // [fold][token] soft counts of targets with the token, by whether they answer
+	seen            []float64 // [fold][token] soft counts of answers with the token
+	answer, other   []float64 // [fold][token] the same beyond chance, and what is left of the targets with the token
 	byAuthor        []float64 // [fold][author][answer, other]
 	total           [folds][2]float64
 	said            []float64 // [fold][token] soft counts of tokens of answers, by the word that caused them
 	pairs           *pairTable
 	tokens, authors int
-	sum             []float64 // [token][answer, other] over all folds
+	sum             []float64 // [token][answer, other, seen] over all folds
 	saidSum         []float64 // [token]
 	words           float64   // all soft counts of answers' tokens
 	foldWords       [folds]float64
@@ -28,7 +29,8 @@ const (
 	pairShrink   = 3.0
 	copyPrior    = 0.15 // prior share of a word's answers that repeat it
 	nullWord     = 0.5  // share of an answer's words that come from no word of the speech
-	textTemper   = 0.6  // words of one message are not independent
+	textTemper   = 1.0  // trust in what texts alone say
+	wordsDepend  = 0.5  // 0: the words of one message are independent; 1: they all say the same
 )
 
 // pairTable counts pairs of tokens per fold, in an open-addressing hash table.
@@ -101,15 +103,17 @@ func newTextModel(c *corpus) *textModel {
 	return &textModel{
 		answer: make([]float64, folds*n), other: make([]float64, folds*n), said: make([]float64, folds*n),
 		byAuthor: make([]float64, folds*c.authors*2), pairs: newPairTable(), tokens: n, authors: c.authors,
-		sum: make([]float64, 2*n), saidSum: make([]float64, n),
+		seen: make([]float64, folds*n), sum: make([]float64, 3*n), saidSum: make([]float64, n),
 	}
 }
 
-// learn adds one scored target. old is the model that scored it, which says which word caused which.
-func (x *textModel) learn(c *corpus, old *textModel, tr *track, t *target, s *scored) {
+// learn adds one scored target. old is the model that scored it, which says which word caused which. chance is the
+// probability of being an answer that the same target gets beside shifted speech: what it gets beyond that is evidence,
+// so that texts cannot talk themselves into being answers. yes + no is the part of the target that is open to evidence.
+func (x *textModel) learn(c *corpus, old *textModel, tr *track, t *target, s *scored, chance float64) {
 	f := int(t.fold)
 	weight := 1 / (1 + 0.5*float64(t.same))
-	yes, no := weight*s.reply, weight*(1-s.reply)
+	yes, no := weight*(s.reply-chance), weight*(1-s.reply)
 	x.total[f][0] += yes
 	x.total[f][1] += no
 	if t.author >= 0 {
@@ -121,6 +125,7 @@ func (x *textModel) learn(c *corpus, old *textModel, tr *track, t *target, s *sc
 	count := func(id int32) {
 		x.answer[f*x.tokens+int(id)] += yes
 		x.other[f*x.tokens+int(id)] += no
+		x.seen[f*x.tokens+int(id)] += weight * s.reply
 	}
 	for _, w := range ids {
 		count(w)
@@ -128,7 +133,7 @@ func (x *textModel) learn(c *corpus, old *textModel, tr *track, t *target, s *sc
 	if t.whole >= 0 {
 		count(t.whole)
 	}
-	x.foldWords[f] += yes * float64(len(ids))
+	x.foldWords[f] += weight * s.reply * float64(len(ids))
 	for i := range s.cand {
 		cand := &s.cand[i]
 		r := weight * cand.r
@@ -175,8 +180,9 @@ func (x *textModel) finish() {
 	x.words = 0
 	for f := range folds {
 		for id := range x.tokens {
-			x.sum[2*id] += x.answer[f*x.tokens+id]
-			x.sum[2*id+1] += x.other[f*x.tokens+id]
+			x.sum[3*id] += x.answer[f*x.tokens+id]
+			x.sum[3*id+1] += x.other[f*x.tokens+id]
+			x.sum[3*id+2] += x.seen[f*x.tokens+id]
 			x.saidSum[id] += x.said[f*x.tokens+id]
 		}
 		x.words += x.foldWords[f]
@@ -185,7 +191,7 @@ func (x *textModel) finish() {
 
 // frequency is the share of a token among the words of all answers, whatever they answer.
 func (x *textModel) frequency(c *corpus, w int32, fold uint8) float64 {
-	n := x.sum[2*w] - x.answer[int(fold)*x.tokens+int(w)]
+	n := x.sum[3*w+2] - x.seen[int(fold)*x.tokens+int(w)]
 	all := x.words - x.foldWords[fold]
 	// a word not seen among answers is as frequent as it is in all of chat, times a half
 	base := (c.df[targets][w] + 1) / (c.docs[targets]*2.5 + 20)
@@ -213,7 +219,7 @@ func (x *textModel) association(c *corpus, tr *track, t *target, from *track, s 
 	for _, v := range ids {
 		norm += c.rarity(v)
 	}
-	sum := 0.0
+	sum, k := 0.0, 0
 	one := func(w int32) {
 		pw := x.frequency(c, w, t.fold)
 		p := 0.0
@@ -221,6 +227,7 @@ func (x *textModel) association(c *corpus, tr *track, t *target, from *track, s 
 			p += c.rarity(v) * x.translate(w, v, pw, t.fold)
 		}
 		sum += math.Log(nullWord + (1-nullWord)*p/norm/pw)
+		k++
 	}
 	for _, w := range tr.targetIDs(t) {
 		one(w)
@@ -228,8 +235,11 @@ func (x *textModel) association(c *corpus, tr *track, t *target, from *track, s 
 	if t.whole >= 0 && t.hi-t.lo > 1 && c.df[targets][t.whole] > 1 {
 		one(t.whole)
 	}
-	return math.Max(-3, math.Min(8, sum))
+	return math.Max(-3, math.Min(8, sum*dependence(k)))
 }
+
+// dependence is how much n words of one message tell, each, of what they would if they were independent.
+func dependence(n int) float64 { return math.Pow(float64(max(n, 1)), -wordsDepend) }
 
 // odds is the log odds that message and author alone give for being an answer, above the average message.
 func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {
@@ -247,17 +257,21 @@ func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {
 			no += x.total[g][1]
 		}
 	}
-	rho := (yes + 1) / (yes + no + 2)
+	rho := math.Max(0.02, math.Min(0.98, (yes+1)/(yes+no+2)))
 	base := math.Log(rho / (1 - rho))
 	ratio := func(yes, no, shrink float64) float64 {
-		return math.Log((yes+shrink*rho)/(no+shrink*(1-rho))) - base
+		p := (yes + shrink*rho) / (yes + no + shrink)
+		p = math.Max(0.005, math.Min(0.995, p))
+		return math.Log(p/(1-p)) - base
 	}
 	sum := 0.0
 	if c.opt.has("text") {
+		k := 0
 		one := func(id int32) {
-			y := x.sum[2*id] - x.answer[f*x.tokens+int(id)]
-			n := x.sum[2*id+1] - x.other[f*x.tokens+int(id)]
-			sum += textTemper * ratio(y, n, tokenShrink)
+			y := x.sum[3*id] - x.answer[f*x.tokens+int(id)]
+			n := x.sum[3*id+1] - x.other[f*x.tokens+int(id)]
+			sum += ratio(y, n, tokenShrink)
+			k++
 		}
 		for _, id := range tr.targetIDs(t) {
 			one(id)
@@ -265,6 +279,7 @@ func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {
 		if t.whole >= 0 {
 			one(t.whole)
 		}
+		sum *= textTemper * dependence(k)
 		sum = math.Max(-4, math.Min(4, sum))
 	}
 	if t.author >= 0 && c.opt.has("author") {
