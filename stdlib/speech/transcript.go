@@ -6,10 +6,11 @@ import "time"
 
 // Transcript is what was said in one recording.
 type Transcript struct {
-	Language string    // ISO 639-1, as detected or asked for
-	Model    string    // name and digest of the model, or the import's format
-	Words    []Word    // in order of Start
-	Segments []Segment // in order of Start; every word belongs to one
+	Language string        // ISO 639-1, as detected or asked for
+	Model    string        // name and digest of the model, or the import's format
+	Duration time.Duration // of the recording; 0 where the source does not say
+	Words    []Word        // in order of Start
+	Segments []Segment     // in order of Start; every word belongs to one
 }
 
 // Word is one spoken word in stream time.
@@ -28,5 +29,6 @@ type Segment struct {
 	First, Last int     // words [First, Last) of Transcript.Words
 	Turn        int     // speaker turn, counted from 0; a new turn begins where the speaker changes or pauses long
 	NoSpeech    float64 // probability that there is no speech; -1 where not known
-	Gate        string  // why the segment's words were withheld ("no speech", "repetition", "rate"), or empty
+	Gate        string  // why the segment's words were withheld ("no speech", "repetition", "rate", "confidence"), or empty
+	Withheld    int     // how many words the gate took
 }
