@@ -6,7 +6,6 @@
 package transformer
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -198,71 +197,4 @@ func stored(t lm.Tensor) gemm.Weights {
 		}
 	}
 	return w
-}
-
-// CheckFinite looks for weights that are no finite numbers and names the tensors that hold them.
-func (m *Model) CheckFinite(ctx context.Context) error {
-	type named struct {
-		name string
-		w    gemm.Weights
-		v    []float32
-	}
-	all := []named{{name: "model.embed_tokens.weight", w: m.embed}, {name: "model.norm.weight", v: m.norm}}
-	if !m.config.TiedEmbeddings {
-		all = append(all, named{name: "lm_head.weight", w: m.head})
-	}
-	for i, l := range m.layers {
-		prefix := fmt.Sprintf("model.layers.%d.", i)
-		all = append(all, named{name: prefix + "input_layernorm.weight", v: l.inputNorm}, named{name: prefix + "post_attention_layernorm.weight", v: l.postNorm},
-			named{name: prefix + "self_attn.q_norm.weight", v: l.queryNorm}, named{name: prefix + "self_attn.k_norm.weight", v: l.keyNorm})
-		for p, name := range lm.Projections() {
-			path := lm.ModulePath(i, name)
-			all = append(all, named{name: path + ".weight", w: l.linear[p].weights}, named{name: path + ".bias", v: l.linear[p].bias})
-		}
-	}
-	bad := make([]bool, len(all))
-	m.engine.Each(len(all), func(i, _ int) {
-		if ctx.Err() != nil {
-			return
-		}
-		t := all[i]
-		if t.v != nil {
-			bad[i] = !m.finite(t.v)
-			return
-		}
-		row := make([]float32, t.w.Cols)
-		for r := range t.w.Rows {
-			t.w.Row(m.engine.ISA, row, r, 0)
-			if !m.finite(row) {
-				bad[i] = true
-				return
-			}
-		}
-	})
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("check weights: %w", err)
-	}
-	var names []string
-	for i := range all {
-		if bad[i] {
-			names = append(names, all[i].name)
-		}
-	}
-	if len(names) > 0 {
-		return fmt.Errorf("the base model holds numbers that are not finite in %s (fetch it again: the file is damaged)", strings.Join(names, ", "))
-	}
-	return nil
-}
-
-// finite uses that zero times anything but a finite number is not a number.
-func (m *Model) finite(x []float32) bool {
-	var zeros [1024]float32
-	for len(x) > 0 {
-		n := min(len(x), len(zeros))
-		if m.engine.Dot(x[:n], zeros[:n]) != 0 {
-			return false
-		}
-		x = x[n:]
-	}
-	return true
 }
