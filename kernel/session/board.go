@@ -6,30 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"banter/dsl/event"
 	"banter/internal/progress"
 )
-
-// StepState is what a step of a cell is doing.
-type StepState string
-
-// A step ends in one of the last three.
-const (
-	StepRunning StepState = "running"
-	StepHit     StepState = "hit" // its result was there already
-	StepDone    StepState = "done"
-	StepFailed  StepState = "failed"
-)
-
-// Step is one piece of long work of a cell: a verb at work on its inputs.
-type Step struct {
-	ID     string // the same in all reports of one step
-	Title  string // "Transcribe 3 streams"
-	State  StepState
-	Report progress.Report
-}
-
-// StepSink takes what happens to steps. It may be called from many goroutines and returns at once.
-type StepSink interface{ Step(Step) }
 
 const (
 	maxSteps      = 200
@@ -37,52 +16,66 @@ const (
 	plainBarWidth = 30
 )
 
-// board shows the steps of one cell as bars that move in place. The first steps that are over before anybody could
-// read them are not shown.
+// board shows the steps of one cell as bars that move in place. Steps that are over before anybody could read their bars
+// are not shown.
 type board struct {
 	session *Session
 	run     *run
 
 	mu    sync.Mutex
-	steps []*bar
+	bars  []*bar
 	byID  map[string]*bar
-	timer *time.Timer
+	timer *time.Timer // runs while something is to be drawn
 	over  bool
 }
 
+// bar is one step.
 type bar struct {
-	step    Step
+	state   event.State
+	title   string
+	report  progress.Report
 	display string // id of its display; empty until it is drawn
 	began   time.Time
-	ended   time.Time
+	ended   time.Time // zero while it is at work
 	dirty   bool
 }
 
 func newBoard(s *Session, r *run) *board { return &board{session: s, run: r, byID: map[string]*bar{}} }
 
-// report takes progress that is not part of a named step.
+// report takes progress that belongs to no verb.
 func (b *board) report(r progress.Report) {
-	b.Step(Step{Title: "working", State: StepRunning, Report: r})
+	b.event(event.Event{State: event.Progress, Verb: "working", Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note})
 }
 
-// Step takes one report.
-func (b *board) Step(st Step) {
+func (b *board) event(e event.Event) {
+	title := e.Verb
+	if e.Label != "" {
+		title += " " + e.Label
+	}
+	if e.State == event.Note {
+		b.session.printLine(stdout, clip(title+": "+e.Text, 4<<10))
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
 		return
 	}
-	x := b.byID[st.ID]
-	if x == nil {
-		if len(b.steps) == maxSteps {
+	id := title + "\x00" + e.Key
+	x := b.byID[id]
+	if x == nil || (e.State == event.Started && !x.ended.IsZero()) {
+		if len(b.bars) == maxSteps {
 			return
 		}
-		x = &bar{began: time.Now()}
-		b.byID[st.ID] = x
-		b.steps = append(b.steps, x)
+		x = &bar{title: clip(title, 200), began: time.Now()}
+		b.byID[id] = x
+		b.bars = append(b.bars, x)
 	}
-	x.step, x.dirty = st, true
-	if st.State != StepRunning {
+	x.state, x.dirty = e.State, true
+	switch e.State {
+	case event.Progress:
+		x.report = progress.Report{Done: e.Done, Total: e.Total, Unit: e.Unit, Note: e.Text}
+	case event.Hit, event.Done, event.Failed:
 		x.ended = time.Now()
 	}
 	if b.timer == nil {
@@ -98,16 +91,13 @@ func (b *board) redraw() {
 }
 
 func (b *board) drawLocked() {
-	for _, x := range b.steps {
-		if !x.dirty {
+	for _, x := range b.bars {
+		if !x.dirty || (x.display == "" && !x.ended.IsZero()) {
 			continue
 		}
 		x.dirty = false
 		data := map[string]any{"text/html": x.html(), "text/plain": x.plain()}
 		if x.display == "" {
-			if x.step.State == StepHit {
-				continue // the verb's own value says so
-			}
 			x.display = b.session.notebook.Display(data)
 			continue
 		}
@@ -115,7 +105,7 @@ func (b *board) drawLocked() {
 	}
 }
 
-// finish draws what has not been drawn of steps that are shown, and ends the board.
+// finish draws the last state of the bars that are shown, and ends the board.
 func (b *board) finish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,35 +114,35 @@ func (b *board) finish() {
 		b.timer.Stop()
 		b.timer = nil
 	}
-	for _, x := range b.steps {
-		if x.step.State == StepRunning {
-			x.ended = time.Now()
-			x.dirty = true
-			x.step.State = StepDone
+	for _, x := range b.bars {
+		if x.ended.IsZero() {
+			x.ended, x.dirty = time.Now(), true
+			x.state = event.Done
 			if b.run.ctx.Err() != nil {
-				x.step.State = StepFailed
+				x.state = event.Failed
 			}
 		}
 		x.dirty = x.dirty && x.display != ""
+		if x.dirty {
+			b.session.notebook.UpdateDisplay(x.display, map[string]any{"text/html": x.html(), "text/plain": x.plain()})
+		}
 	}
-	b.drawLocked()
 }
 
-// fraction is how much is done, or -1 where the total is not known.
+// fraction is how much is done, or -1 where that is not known.
 func (x *bar) fraction() float64 {
-	r := x.step.Report
 	switch {
-	case x.step.State == StepDone || x.step.State == StepHit:
+	case x.state == event.Done || x.state == event.Hit:
 		return 1
-	case r.Total <= 0:
+	case x.report.Total <= 0:
 		return -1
 	}
-	return min(1, max(0, float64(r.Done)/float64(r.Total)))
+	return min(1, max(0, float64(x.report.Done)/float64(x.report.Total)))
 }
 
 // caption says in words what the bar shows.
 func (x *bar) caption() string {
-	r := x.step.Report
+	r := x.report
 	s := ""
 	if r.Total > 0 {
 		s = fmt.Sprintf("%d/%d %s", r.Done, r.Total, r.Unit)
@@ -165,14 +155,14 @@ func (x *bar) caption() string {
 	}
 	took := until.Sub(x.began)
 	s += fmt.Sprintf(" · %s", took.Round(100*time.Millisecond))
-	if f := x.fraction(); f > 0 && f < 1 && took > time.Second && x.step.State == StepRunning {
+	if f := x.fraction(); f > 0 && f < 1 && took > time.Second && x.ended.IsZero() {
 		left := time.Duration(float64(took) * (1 - f) / f)
 		s += fmt.Sprintf(" · %s left", left.Round(time.Second))
 	}
 	if r.Note != "" {
 		s += " · " + clip(r.Note, 200)
 	}
-	if x.step.State == StepFailed {
+	if x.state == event.Failed {
 		s += " · stopped"
 	}
 	return s
@@ -185,7 +175,7 @@ func (x *bar) html() string {
 	}
 	return fmt.Sprintf(`<div style="display:flex;gap:.8em;align-items:center;font-family:var(--jp-ui-font-family,sans-serif);font-size:90%%">`+
 		`<span style="min-width:14em">%s</span><progress style="width:16em" max="1"%s></progress><span>%s</span></div>`,
-		html.EscapeString(clip(x.step.Title, 200)), value, html.EscapeString(x.caption()))
+		html.EscapeString(x.title), value, html.EscapeString(x.caption()))
 }
 
 func (x *bar) plain() string {
@@ -200,5 +190,5 @@ func (x *bar) plain() string {
 			line[i] = '#'
 		}
 	}
-	return fmt.Sprintf("%s [%s] %s", clip(x.step.Title, 200), line, x.caption())
+	return fmt.Sprintf("%s [%s] %s", x.title, line, x.caption())
 }

@@ -61,12 +61,12 @@ var (
 
 func orTrue(b *bool) bool { return b == nil || *b }
 
-// execute runs a cell and answers. It reports whether requests that wait behind it are to be aborted.
-func (s *Session) execute(ctx context.Context, m *wire.Message) (abort bool) {
+// execute runs a cell and answers. It returns the execute requests that waited behind a cell that failed.
+func (s *Session) execute(ctx context.Context, sh *shell, m *wire.Message) (abort []*wire.Message) {
 	var q executeRequest
 	if err := m.Decode(&q); err != nil {
 		s.reply(m, "execute_reply", describe(err))
-		return false
+		return nil
 	}
 	store := orTrue(q.StoreHistory) && !q.Silent
 	number := s.count.Load()
@@ -79,7 +79,7 @@ func (s *Session) execute(ctx context.Context, m *wire.Message) (abort bool) {
 	}
 	if blank && len(q.UserExpressions) == 0 {
 		s.reply(m, "execute_reply", executeReply{Status: "ok", Count: number, Payload: []page{}, UserExpressions: map[string]any{}})
-		return false
+		return nil
 	}
 	r := &run{request: m, allowStdin: orTrue(q.AllowStdin)}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
@@ -101,11 +101,15 @@ func (s *Session) execute(ctx context.Context, m *wire.Message) (abort bool) {
 			s.publish(m, "error", errorReply{Name: e.Name, Value: e.Value, Traceback: e.Traceback}, nil, nil)
 		}
 		e.Count = &number
+		if orTrue(q.StopOnError) {
+			// Taken before the client hears of the error: what it sends in answer to that is to be run.
+			abort = sh.takeExecutes()
+		}
 		s.reply(m, "execute_reply", e)
-		return orTrue(q.StopOnError)
+		return abort
 	}
 	s.reply(m, "execute_reply", reply)
-	return false
+	return nil
 }
 
 // perform waits for its turn, runs the cell and shows what it comes to.
@@ -179,8 +183,13 @@ func (s *Session) runPatiently(r *run, ev Evaluator, name, src string, held *lea
 		out.result, out.err = ev.Run(r.ctx, name, src)
 	}()
 	finish := func(out outcome) (Result, error) {
-		if r.ctx.Err() != nil && (out.err == nil || errors.Is(out.err, context.Canceled)) {
-			out.err = interruption{context.Cause(r.ctx)}
+		cause := context.Cause(r.ctx)
+		switch {
+		case cause == nil:
+		case out.err == nil, out.err == context.Canceled:
+			out.err = interruption{cause}
+		case errors.Is(out.err, context.Canceled), errors.Is(out.err, cause):
+			out.err = interruption{out.err} // what was interrupted has more to say
 		}
 		return out.result, out.err
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+
+	"banter/dsl/event"
 )
 
 // Notebook is what a cell can do to the notebook that it stands in. Its methods may be called from any goroutine of a
@@ -63,6 +65,13 @@ func (n *Notebook) show(msgType, id string, v any) bool {
 func (n *Notebook) ClearOutput(wait bool) {
 	n.session.settle()
 	n.session.outlet.show(output{msgType: "clear_output", content: map[string]bool{"wait": wait}}, 0)
+}
+
+// Event shows what a verb says about itself while it works. It is an event.Sink.
+func (n *Notebook) Event(e event.Event) {
+	if r := n.session.current.Load(); r != nil {
+		r.bars.event(e)
+	}
 }
 
 // Page opens the front-end's pager with a text when the cell has ended.

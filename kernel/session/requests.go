@@ -36,15 +36,15 @@ func (s *Session) abort(m *wire.Message) {
 	s.status(m, "idle")
 }
 
-// answer handles one request of a shell. It reports whether the execute requests behind it are to be aborted.
-func (s *Session) answer(ctx context.Context, m *wire.Message) (abort bool) {
+// answer handles one request of a shell. It returns the requests that are to be aborted.
+func (s *Session) answer(ctx context.Context, sh *shell, m *wire.Message) (abort []*wire.Message) {
 	defer s.stopAfter(m)
 	defer s.guard(m)
 	s.status(m, "busy")
 	defer s.status(m, "idle")
 	switch m.Header.Type {
 	case "execute_request":
-		return s.execute(ctx, m)
+		return s.execute(ctx, sh, m)
 	case "complete_request":
 		s.complete(m)
 	case "inspect_request":
@@ -64,7 +64,7 @@ func (s *Session) answer(ctx context.Context, m *wire.Message) (abort bool) {
 	default:
 		s.either(m)
 	}
-	return false
+	return nil
 }
 
 // either handles the requests that may come on shell and on control.

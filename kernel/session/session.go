@@ -96,6 +96,8 @@ func Serve(ctx context.Context, o Options) error {
 	}
 	defer s.box.close()
 	go s.prepare()
+	go s.obeySignals(ctx)
+	go s.watchParent(ctx)
 	go s.stdin.listen(ctx)
 	go s.serveControl(ctx)
 	for {

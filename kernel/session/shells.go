@@ -53,10 +53,8 @@ func (a *shells) start() *shell {
 				return
 			}
 			for m := sh.next(); m != nil && ctx.Err() == nil; m = sh.next() {
-				if abort := a.session.answer(ctx, m); abort {
-					for _, m := range sh.takeExecutes() {
-						a.session.abort(m)
-					}
+				for _, waited := range a.session.answer(ctx, sh, m) {
+					a.session.abort(waited)
 				}
 			}
 		}
