@@ -160,6 +160,48 @@ func nearDuplicates(messages []sent, similarity float64, window time.Duration, r
 	}
 }
 
+// Nearest finds, for each of texts, the first of among with a Jaccard similarity of character trigrams of at least
+// similarity, or -1. Texts are compared as they are; see [Key] for a normal form. An empty text is like no other.
+func Nearest(among, texts []string, similarity float64) []int {
+	all := make([]sent, 0, len(among)+len(texts))
+	for _, t := range among {
+		all = append(all, sent{key: t})
+	}
+	for _, t := range texts {
+		all = append(all, sent{key: t})
+	}
+	sets := trigramSets(all)
+	index := map[uint32][]int{}
+	for n := range among {
+		set := sets[n]
+		for _, g := range set[:prefixLength(len(set), similarity)] {
+			index[g] = append(index[g], n)
+		}
+	}
+	out := make([]int, len(texts))
+	tried := make([]int, len(among))
+	for n := range texts {
+		set := sets[len(among)+n]
+		found := -1
+		for _, g := range set[:prefixLength(len(set), similarity)] {
+			for _, k := range index[g] {
+				if found >= 0 && k >= found {
+					break
+				}
+				if tried[k] == n+1 {
+					continue
+				}
+				tried[k] = n + 1
+				if similar(set, sets[k], similarity) {
+					found = k
+				}
+			}
+		}
+		out[n] = found
+	}
+	return out
+}
+
 // prefixLength is how many of a set's n rarest members another set must touch to be similar.
 func prefixLength(n int, similarity float64) int {
 	if n == 0 {
