@@ -114,9 +114,6 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 	for _, e := range item.Emotes {
 		p.chatDownloaderEmote(m, scalar(e.ID), e.Name, e.Locations, e.Custom, e.Shortcuts)
 	}
-	var lost int64
-	m.Emotes, lost = tidy(m.Emotes, m.Text)
-	p.scratch.lost += lost
 
 	if item.Usec != "" {
 		usec, err := strconv.ParseFloat(string(item.Usec), 64)

@@ -55,6 +55,9 @@ func fuzz(f *testing.F, open func(*pass) reader, samples ...string) {
 				last = e.End
 			}
 		}
+		if open != nil { // once is enough
+			return
+		}
 		var table bytes.Buffer
 		if err := WriteParquet(&table, whole.Messages); err != nil {
 			t.Fatal(err)

@@ -210,9 +210,6 @@ func (p *pass) ircEmotes(tag string, m *Message) {
 			m.Emotes = append(m.Emotes, Emote{ID: id, Name: m.Text[start:stop], Provider: "twitch", Start: start, End: stop})
 		}
 	}
-	var lost int64
-	m.Emotes, lost = tidy(m.Emotes, m.Text)
-	p.scratch.lost += lost
 }
 
 // justlogItem is a message as justlog's programming interface answers: the raw line, and the same taken apart.

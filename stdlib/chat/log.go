@@ -328,6 +328,11 @@ func (p *pass) accept() error {
 	}
 	r.Kept++
 	r.LostEmotes += p.scratch.lost
+	if len(m.Emotes) > 0 {
+		var lost int64
+		m.Emotes, lost = tidy(m.Emotes, m.Text)
+		r.LostEmotes += lost
+	}
 	if IsServiceBot(m.Author.Login) {
 		m.Author.Roles |= Bot
 	}

@@ -541,13 +541,7 @@ func (p *pass) twitchEmoticons(c *cursor, m *Message) error {
 		}
 		m.Emotes = append(m.Emotes, Emote{ID: id, Name: m.Text[start:end], Provider: "twitch", Start: start, End: end})
 	}
-	if err != nil {
-		return err
-	}
-	var lost int64
-	m.Emotes, lost = tidy(m.Emotes, m.Text)
-	p.scratch.lost += lost
-	return nil
+	return err
 }
 
 func (p *pass) twitchBadges(c *cursor, a *Author) error {
