@@ -72,7 +72,7 @@ func medianOf(l law) float64 {
 }
 
 // density tabulates a law over the delays that candidates may have, with a little mass everywhere so that no true answer
-// is ruled out by a badly estimated lag.
+// is ruled out by a badly estimated lag. blur is the deviation, in seconds, of what the law does not know of.
 type density struct {
 	lo, hi float64
 	table  []float64 // value at lo + i*step, interpolated
@@ -84,14 +84,14 @@ const (
 	anchorBlur  = 0.2  // s; deviation of word ends and of the lag within its piece
 )
 
-func newDensity(l law, lo, hi float64) *density {
+func newDensity(l law, lo, hi, blur float64) *density {
 	d := &density{lo: lo, hi: hi, table: make([]float64, int((hi-lo)/densityStep)+2)}
 	var weights []float64
 	var offsets []float64
 	sum := 0.0
 	for k := -4; k <= 4; k++ {
 		w := math.Exp(-float64(k*k) / 8)
-		weights, offsets = append(weights, w), append(offsets, float64(k)*anchorBlur/2)
+		weights, offsets = append(weights, w), append(offsets, float64(k)*blur/2)
 		sum += w
 	}
 	for i := range d.table {

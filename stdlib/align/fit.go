@@ -8,10 +8,12 @@ import (
 )
 
 const (
-	chanceShifts = 4     // shifted copies of the speech that say, in each round, what chance gives
-	rounds       = 7     // EM rounds; the likelihood changes little after the fifth
-	learnTargets = 60000 // targets that EM learns from; more are thinned evenly
-	lawTargets   = 4000  // linked targets that the delay law and the lag are fitted to, in a stream
+	firstBlur     = 0.5   // s; how little the first lag is trusted
+	blurredRounds = 1     // rounds in which texts are learned before the lag is touched
+	chanceShifts  = 4     // shifted copies of the speech that say, in each round, what chance gives
+	rounds        = 7     // EM rounds; the likelihood changes little after the fifth
+	learnTargets  = 60000 // targets that EM learns from; more are thinned evenly
+	lawTargets    = 4000  // linked targets that the delay law and the lag are fitted to, in a stream
 )
 
 // learner is the state of EM.
@@ -39,7 +41,7 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 		first := law{false, math.Log(2.6), 0.6}
 		m.laws = append(m.laws, first)
 		m.fits = append(m.fits, lawFit{law: first})
-		m.f = append(m.f, l.density(first))
+		m.f = append(m.f, l.density(first, firstBlur))
 		span := math.Max(30, tr.last-tr.first)
 		tr.rate = 0.5 * float64(len(tr.tgt)) / span
 		tr.answers = 0.5 * float64(len(tr.tgt)) / math.Max(1, float64(len(tr.src)))
@@ -61,8 +63,8 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 	return m, nil
 }
 
-func (l *learner) density(w law) *density {
-	return newDensity(w, l.c.opt.DelayMin.Seconds(), l.c.opt.DelayMax.Seconds()+1.5)
+func (l *learner) density(w law, blur float64) *density {
+	return newDensity(w, l.c.opt.DelayMin.Seconds(), l.c.opt.DelayMax.Seconds()+1.5, blur)
 }
 
 // fold gives every target its part of the corpus: blocks of time on the sources' clock, dealt out in turn.
@@ -111,8 +113,13 @@ func (l *learner) round(round int) {
 	texts.finish()
 	m.weights = l.fitWeights(posts)
 	m.texts = texts
-	if round >= 1 {
-		l.fitDelays(posts, round <= 5)
+	if round == blurredRounds-1 {
+		for k := range m.f {
+			m.f[k] = l.density(m.laws[k], anchorBlur)
+		}
+	}
+	if round >= blurredRounds {
+		l.fitDelays(posts, round <= rounds-2)
 	}
 	for _, tr := range c.tracks {
 		l.fold(tr)

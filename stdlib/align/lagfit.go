@@ -30,6 +30,7 @@ type link struct {
 
 // linked is a target whose content says something about which source it answers.
 type linked struct {
+	t      float64
 	weight float64
 	unit   int // piece of the curve that its best source lies in
 	links  []link
@@ -45,7 +46,7 @@ type gridLaw struct {
 const (
 	totalStep = 0.1 // s; grid of lag change plus delay
 	totalHalf = 14  // grid points on either side of the present value
-	jumpCost  = 6.0 // nats that a jump of the lag has to pay for its place and height
+	jumpCost  = 5.0 // nats that a jump of the lag has to pay for its place and height
 )
 
 func (l *learner) lawGrid() []gridLaw {
@@ -56,7 +57,7 @@ func (l *learner) lawGrid() []gridLaw {
 		for mu := 0.3; mu < 1.95; mu += 0.1 {
 			for sigma := 0.35; sigma < 0.86; sigma += 0.1 {
 				w := law{gamma, mu, sigma}
-				l.grid = append(l.grid, gridLaw{w, w.logPrior(), newDensity(w, -4, l.c.opt.DelayMax.Seconds()+4)})
+				l.grid = append(l.grid, gridLaw{w, w.logPrior(), newDensity(w, -4, l.c.opt.DelayMax.Seconds()+4, anchorBlur)})
 			}
 		}
 	}
@@ -82,7 +83,7 @@ func (l *learner) links(tr *track, posts []scored) []linked {
 		if top < 0.7 || top+base < -2 {
 			continue
 		}
-		m := linked{weight: 1 / (1 + 0.5*float64(t.same)), unit: pieceOf(tr.curve, tr.src[s.cand[best].src].end)}
+		m := linked{t: t.t, weight: 1 / (1 + 0.5*float64(t.same)), unit: pieceOf(tr.curve, tr.src[s.cand[best].src].end)}
 		for j := range s.cand {
 			c := &s.cand[j]
 			if c.content < top-4 {
@@ -293,7 +294,7 @@ func (l *learner) applyLaw(tr *track, grid []gridLaw, post []float64, surface []
 	}
 	tr.setCurve(curve)
 	l.m.laws[tr.number] = laws[pick]
-	l.m.f[tr.number] = l.density(laws[pick])
+	l.m.f[tr.number] = l.density(laws[pick], anchorBlur)
 	l.m.fits[tr.number] = lawFit{law: laws[pick], logEvidence: math.Log(kinds[pick].p + 1e-300), other: laws[1-pick],
 		otherLog: math.Log(kinds[1-pick].p + 1e-300), links: links}
 }
@@ -491,10 +492,57 @@ func (l *learner) resegment(tr *track, posts []scored) {
 			of[x.src] = append(of[x.src], [2]int32{int32(i), int32(k)})
 		}
 	}
+	l.trace(tr, wide, lo, hi)
 	for range most {
 		if !l.split(tr, wide, of, lo, hi) {
 			return
 		}
+	}
+}
+
+// trace runs the chain over lags along the linked messages, each with all its candidates under the lag in question, and
+// takes the path where it explains them better than the present curve.
+func (l *learner) trace(tr *track, wide []linked, lo, hi float64) {
+	if len(wide) < 2 {
+		return
+	}
+	f := l.m.f[tr.number]
+	s := &lagSearch{lo: lo, n: int((hi-lo)/gridStep) + 1, at: make([]float64, len(wide))}
+	s.score = make([]float32, len(wide)*s.n)
+	for i := range wide {
+		m := &wide[i]
+		s.at[i] = m.t
+		row := s.score[i*s.n : (i+1)*s.n]
+		for g := range row {
+			sum := 1.0
+			for _, x := range m.links {
+				d := x.x - lo - float64(g)*gridStep
+				if d > f.lo && d < maxDelay {
+					sum += x.w * ((1-l.m.alt)*f.at(d) + l.m.alt*f.at(d+x.late))
+				}
+			}
+			row[g] = float32(m.weight * math.Log(sum))
+		}
+	}
+	path, _ := s.viterbi()
+	curve := s.pieces(path)
+	for u := 1; u < len(curve); u++ { // from the clock of chat to that of speech
+		curve[u].from -= (curve[u-1].lag+curve[u].lag)/2 + 0.7*medianOf(l.m.laws[tr.number])
+	}
+	for u := 1; u < len(curve); u++ {
+		if curve[u].from <= curve[u-1].from && u > 1 {
+			return
+		}
+	}
+	was := tr.curve
+	cost := func() float64 {
+		return l.logLik(tr, wide, func(j int32) float64 { return lagAt(tr.curve, tr.src[j].end) }) - jumpCost*float64(len(tr.curve)-1)
+	}
+	before := cost()
+	tr.setCurve(curve)
+	l.moveChangePoints(tr, wide)
+	if cost() < before {
+		tr.setCurve(was)
 	}
 }
 
@@ -514,7 +562,11 @@ func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float6
 			now[i] += value(x, lagAt(tr.curve, tr.src[x.src].end))
 		}
 	}
-	bestGain, bestAt, bestLag, bestUnit, bestAfter := 0.0, 0, 0.0, 0, false
+	var best struct {
+		gain          float64
+		unit, at      int
+		before, after float64
+	}
 	sum := make([]float64, len(wide))
 	for u := range tr.curve {
 		a, b := 0, len(tr.src)
@@ -524,61 +576,57 @@ func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float6
 		if u+1 < len(tr.curve) {
 			b = sourceAfter(tr, tr.curve[u+1].from)
 		}
-		for lag := lo; lag <= hi; lag += 2 * gridStep {
-			if math.Abs(lag-tr.curve[u].lag) < 1 {
-				continue
+		if b-a < 4 {
+			continue
+		}
+		// gain[side][n]: the best that a lag of its own gives the sources before, or from, a+n on
+		var gain, at [2][]float64
+		for side := range gain {
+			gain[side], at[side] = make([]float64, b-a+1), make([]float64, b-a+1)
+			for n := range at[side] {
+				at[side][n] = tr.curve[u].lag
 			}
-			for _, after := range []bool{true, false} {
+		}
+		for lag := lo; lag <= hi; lag += 2 * gridStep {
+			for side := range gain {
 				copy(sum, now)
-				gain := 0.0
+				g := 0.0
 				// the new lag eats its way into the piece, source by source
 				for n := range b - a {
-					j := a + n
-					if after {
-						j = b - 1 - n
+					j, place := a+n, n+1
+					if side == 1 {
+						j, place = b-1-n, b-a-1-n
 					}
 					for _, at := range of[j] {
 						m := &wide[at[0]]
 						x := &m.links[at[1]]
 						old := sum[at[0]]
 						sum[at[0]] += value(x, lag) - value(x, tr.curve[u].lag)
-						gain += m.weight * math.Log(sum[at[0]]/old)
+						g += m.weight * math.Log(sum[at[0]]/old)
 					}
-					if gain > bestGain && math.Abs(tr.src[j].end-tr.src[cmpOr(after, b-1, a)].end) > smallest {
-						bestGain, bestAt, bestLag, bestUnit, bestAfter = gain, j, lag, u, after
+					if g > gain[side][place] {
+						gain[side][place], at[side][place] = g, lag
 					}
 				}
 			}
 		}
+		whole := gain[0][b-a]
+		for n := 1; n < b-a; n++ {
+			short := math.Min(tr.src[a+n-1].end-tr.src[a].start, tr.src[b-1].end-tr.src[a+n].start) < smallest
+			if g := gain[0][n] + gain[1][n] - whole; g > best.gain && !short && math.Abs(at[0][n]-at[1][n]) >= 1 {
+				best.gain, best.unit, best.at, best.before, best.after = g, u, a+n, at[0][n], at[1][n]
+			}
+		}
 	}
-	if bestGain < jumpCost {
+	if best.gain < jumpCost {
 		return false
 	}
 	curve := slices.Clone(tr.curve)
-	p := piece{lag: bestLag, lo: bestLag - 1, hi: bestLag + 1}
-	if bestAfter {
-		p.from = tr.src[bestAt].end - 0.01
-		if bestAt > 0 {
-			p.from = (tr.src[bestAt-1].end + tr.src[bestAt].end) / 2
-		}
-		curve = slices.Insert(curve, bestUnit+1, p)
-	} else {
-		p.from = curve[bestUnit].from
-		curve[bestUnit].from = tr.src[bestAt].end + 0.01
-		if bestAt+1 < len(tr.src) {
-			curve[bestUnit].from = (tr.src[bestAt].end + tr.src[bestAt+1].end) / 2
-		}
-		curve = slices.Insert(curve, bestUnit, p)
-	}
+	curve[best.unit].lag = best.before
+	curve = slices.Insert(curve, best.unit+1, piece{from: (tr.src[best.at-1].end + tr.src[best.at].end) / 2, lag: best.after,
+		lo: best.after - 1, hi: best.after + 1})
 	tr.setCurve(curve)
 	return true
-}
-
-func cmpOr(c bool, a, b int) int {
-	if c {
-		return a
-	}
-	return b
 }
 
 // wideLinks gathers, for the targets that links would take, all sources that some lag in [lo, hi] would make candidates.
@@ -596,7 +644,7 @@ func (l *learner) wideLinks(tr *track, posts []scored, lo, hi float64) []linked 
 		if base < -2.5 {
 			continue
 		}
-		m := linked{weight: 1 / (1 + 0.5*float64(t.same))}
+		m := linked{t: t.t, weight: 1 / (1 + 0.5*float64(t.same))}
 		first := sourceAfter(tr, t.t-hi-maxDelay)
 		top := math.Inf(-1)
 		var phi features
