@@ -114,7 +114,7 @@ func Align(words Transcripts, options ...AlignOption) Pairs {
 	}
 	pairs := Pairs{words: words, step: m, align: m}
 	for _, st := range pairs.Alignment().Streams {
-		for _, note := range st.Notes {
+		for _, note := range st.Diagnostics.Notes {
 			s.note("align", st.Stream, "%s", note)
 		}
 	}

@@ -263,6 +263,9 @@ func (s *Session) note(verb, label, format string, args ...any) {
 	s.sink(event.Event{State: event.Note, Verb: verb, Label: label, Text: fmt.Sprintf(format, args...)})
 }
 
+// cores is how many processor cores there are to share out.
+func (s *Session) cores() int { return runtime.GOMAXPROCS(0) }
+
 // each runs f for 0..n-1 on the session's jobs and stops at the first error.
 func (s *Session) each(n int, f func(*Session, int) error) error {
 	ctx, cancel := context.WithCancelCause(s.ctx)

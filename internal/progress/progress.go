@@ -29,3 +29,14 @@ func Tell(ctx context.Context, r Report) {
 		f(r)
 	}
 }
+
+// WithTotal returns a context whose reports without a total get this one: for work that does not know how much there is,
+// called by somebody who does.
+func WithTotal(ctx context.Context, total int64) context.Context {
+	return With(ctx, func(r Report) {
+		if r.Total == 0 {
+			r.Total = total
+		}
+		Tell(ctx, r)
+	})
+}

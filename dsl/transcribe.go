@@ -1,0 +1,345 @@
+package dsl
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"banter/dsl/memo"
+	"banter/internal/progress"
+	"banter/internal/worker/native"
+	"banter/stdlib/media"
+	"banter/stdlib/models"
+	"banter/stdlib/speech"
+)
+
+// Transcripts are the words of each of some streams.
+type Transcripts struct {
+	streams Streams
+	list    []memo.Manifest // in the order of streams
+}
+
+// TranscribeOption changes how Transcribe works.
+type TranscribeOption func(*transcribeOptions)
+
+type transcribeOptions struct {
+	model    string
+	vad      string
+	language string
+	prompt   string
+	beam     int
+	context  int
+	gates    *speech.Gates
+	gpu      bool
+}
+
+// Model names the speech model: a name of `recipe models list`, or a path. The default is asr-micro, which ships with
+// Banter and knows 152 words: it is for trying things out.
+func Model(name string) TranscribeOption { return func(o *transcribeOptions) { o.model = name } }
+
+// VAD finds where somebody speaks before it is transcribed, by the Silero model, or by the model named.
+func VAD(model ...string) TranscribeOption {
+	return func(o *transcribeOptions) {
+		o.vad = "silero"
+		if len(model) > 0 {
+			o.vad = model[0]
+		}
+	}
+}
+
+// Language says which language is spoken, as ISO 639-1. Without it the model decides.
+func Language(code string) TranscribeOption { return func(o *transcribeOptions) { o.language = code } }
+
+// Prompt names words and names to expect.
+func Prompt(text string) TranscribeOption { return func(o *transcribeOptions) { o.prompt = text } }
+
+// Beam is the width of the beam search; 1 is greedy, which is faster.
+func Beam(width int) TranscribeOption { return func(o *transcribeOptions) { o.beam = width } }
+
+// TextContext gives the model the last tokens of what was said before, which helps large models and harms small ones.
+func TextContext(tokens int) TranscribeOption {
+	return func(o *transcribeOptions) { o.context = tokens }
+}
+
+// Gates are what makes a segment's words be withheld, because recognisers invent text where nobody speaks.
+type Gates = speech.Gates
+
+// GatedBy sets the gates.
+func GatedBy(g Gates) TranscribeOption { return func(o *transcribeOptions) { o.gates = &g } }
+
+// GPU computes on a GPU where there is one.
+func GPU() TranscribeOption { return func(o *transcribeOptions) { o.gpu = true } }
+
+const wordsFile = "words.parquet"
+
+// Transcribe writes down what is said in each stream: words with start, end and probability.
+func Transcribe(streams Streams, options ...TranscribeOption) Transcripts {
+	s := current()
+	o := transcribeOptions{model: "asr-micro"}
+	for _, set := range options {
+		set(&o)
+	}
+	resolved, err := s.speechOptions(o)
+	if err != nil {
+		fail("transcribe", o.model, err)
+	}
+	engine, err := s.engineIdentity()
+	if err != nil {
+		fail("transcribe", "", err)
+	}
+	words := Transcripts{streams, make([]memo.Manifest, streams.Len())}
+	err = s.each(streams.Len(), func(s *Session, i int) error {
+		m, err := s.transcribe(streams.list[i], resolved, engine)
+		words.list[i] = m
+		return err
+	})
+	if err != nil {
+		fail("transcribe", "", err)
+	}
+	for i, l := range streams.list {
+		var facts transcriptFacts
+		if err := words.list[i].DecodeFacts(&facts); err != nil {
+			fail("transcribe", l.info.ID, err)
+		}
+		if text := facts.withheldText(); text != "" {
+			s.note("transcribe", l.info.ID, "%s", text)
+		}
+	}
+	return words
+}
+
+// speechOptions finds the models and fills in what suits them.
+func (s *Session) speechOptions(o transcribeOptions) (speech.Options, error) {
+	m, err := models.Resolve(s.ctx, o.model)
+	if err != nil {
+		return speech.Options{}, err
+	}
+	r := speech.NewOptions(m)
+	if o.vad != "" {
+		vad, err := models.Resolve(s.ctx, o.vad)
+		if err != nil {
+			return r, err
+		}
+		r.VAD = &vad
+	}
+	if o.language != "" {
+		r.Language = o.language
+	}
+	r.Prompt, r.GPU = o.prompt, o.gpu
+	if o.beam > 0 {
+		r.Beam = o.beam
+	}
+	if o.context > 0 {
+		r.Context = o.context
+	}
+	if o.gates != nil {
+		r.Gates = *o.gates
+	}
+	return r, nil
+}
+
+// engineIdentity is what of the native engine can change the words: the libraries' versions and what they compute with.
+func (s *Session) engineIdentity() (string, error) {
+	raw, _, err := s.pool.Call(s.ctx, native.MethodInfo, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	var info native.Info
+	if err := json.Unmarshal(raw, &info); err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "whisper %s, ggml %s", info.Whisper, info.GGML)
+	for _, backend := range info.Backends {
+		fmt.Fprintf(&b, ", %s", backend.Name)
+	}
+	return b.String(), nil
+}
+
+// transcriptFacts are shown without reading the words.
+type transcriptFacts struct {
+	Words    int            `json:"words"`
+	Segments int            `json:"segments"`
+	Withheld map[string]int `json:"withheld,omitempty"` // words by gate
+}
+
+func (f transcriptFacts) withheldText() string {
+	var parts []string
+	for gate, n := range f.Withheld {
+		parts = append(parts, fmt.Sprintf("%s (%s)", plural(n, "word"), gate))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	slices.Sort(parts)
+	return "withheld as not to be trusted: " + strings.Join(parts, ", ")
+}
+
+// modelIdentity is a model without the place where it lies.
+type modelIdentity struct {
+	SHA256 string        `json:"sha256"`
+	Quirks models.Quirks `json:"quirks"`
+}
+
+func identityOf(m models.Model) modelIdentity { return modelIdentity{m.SHA256, m.Quirks} }
+
+func (s *Session) transcribe(l loaded, o speech.Options, engine string) (memo.Manifest, error) {
+	file, err := s.store.File(s.ctx, l.files.recording)
+	if err == nil && file.Digest != l.info.Recording.SHA256 {
+		err = errors.New("the recording changed after Load read it: load it again")
+	}
+	if err != nil {
+		return memo.Manifest{}, &Error{Verb: "transcribe", Label: l.info.ID, Err: err}
+	}
+	plain := o
+	plain.Model, plain.VAD = models.Model{}, nil // paths are no part of the identity, digests are
+	step := memo.Step{Verb: "transcribe", Label: l.info.ID, Reads: []memo.Key{l.step.Key}, Recheck: file.Unchanged,
+		Varies: "whisper.cpp's arithmetic rounds differently on other processors"}.
+		With("input.recording", file.Digest).With("track", l.info.Recording.Track).With("model", identityOf(o.Model)).
+		With("options", plain).With("engine", engine)
+	if o.VAD != nil {
+		step = step.With("vad", identityOf(*o.VAD))
+	}
+	return s.do(step, func(ctx context.Context, d *memo.Draft) error {
+		audio, err := media.Open(ctx, l.files.recording, media.Options{Track: l.info.Recording.Track})
+		if err != nil {
+			return err
+		}
+		defer audio.Close()
+		o.Threads = max(1, s.cores()/max(1, min(s.jobs, s.cores())))
+		ctx = progress.WithTotal(ctx, int64(l.info.Recording.Duration().Seconds()))
+		t, err := speech.Transcribe(ctx, s.pool, audio, o)
+		if err != nil {
+			return err
+		}
+		return writeTranscript(d, t)
+	})
+}
+
+func writeTranscript(d *memo.Draft, t *speech.Transcript) error {
+	facts := transcriptFacts{Words: len(t.Words), Segments: len(t.Segments), Withheld: map[string]int{}}
+	for _, seg := range t.Segments {
+		if seg.Gate != "" {
+			facts.Withheld[seg.Gate] += seg.Withheld
+		}
+	}
+	if err := d.Facts(facts); err != nil {
+		return err
+	}
+	return d.Write(wordsFile, func(w io.Writer) error { return speech.WriteParquet(w, t) })
+}
+
+// Words takes transcripts that other tools made, such as "whisperx/*.json": WhisperX, whisper.cpp and OpenAI JSON, WebVTT
+// and SRT. A file belongs to the stream whose id its name is; a folder with one sub-folder a stream is searched for a
+// transcript in each.
+func Words(streams Streams, pattern string) Transcripts {
+	s := current()
+	paths, err := transcriptFiles(streams, pattern)
+	if err != nil {
+		fail("transcribe", pattern, err)
+	}
+	words := Transcripts{streams, make([]memo.Manifest, streams.Len())}
+	err = s.each(streams.Len(), func(s *Session, i int) error {
+		id := streams.list[i].info.ID
+		file, err := s.store.File(s.ctx, paths[i])
+		if err != nil {
+			return &Error{Verb: "transcribe", Label: id, Err: err}
+		}
+		step := memo.Step{Verb: "transcribe", Label: id, Reads: []memo.Key{streams.list[i].step.Key}, Recheck: file.Unchanged}.
+			With("input.transcript", file.Digest)
+		words.list[i], err = s.do(step, func(ctx context.Context, d *memo.Draft) error {
+			f, err := os.Open(paths[i])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			t, err := speech.Import(f)
+			if err != nil {
+				return err
+			}
+			return writeTranscript(d, t)
+		})
+		return err
+	})
+	if err != nil {
+		fail("transcribe", pattern, err)
+	}
+	return words
+}
+
+// transcriptFiles finds the transcript of each stream.
+func transcriptFiles(streams Streams, pattern string) ([]string, error) {
+	names := []string{"script.vtt", "transcript.vtt", "transcript.json", "transcript.srt"}
+	out := make([]string, streams.Len())
+	info, err := os.Stat(pattern)
+	folder := err == nil && info.IsDir()
+	var all []string
+	if !folder {
+		if all, err = filepath.Glob(pattern); err != nil {
+			return nil, err
+		}
+	}
+	for i, l := range streams.list {
+		if folder {
+			for _, name := range names {
+				if path := filepath.Join(pattern, l.info.ID, name); out[i] == "" && fileExists(path) {
+					out[i] = path
+				}
+			}
+		}
+		for _, path := range all {
+			if stem(path) == l.info.ID {
+				out[i] = path
+			}
+		}
+		if out[i] == "" {
+			return nil, fmt.Errorf("no transcript for stream %s: want a file named %s.json, .vtt or .srt, or a folder %s with one of %s", l.info.ID, l.info.ID,
+				l.info.ID, strings.Join(names, ", "))
+		}
+	}
+	return out, nil
+}
+
+func fileExists(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Transcript returns the words of the stream with the given id.
+func (t Transcripts) Transcript(id string) *speech.Transcript {
+	for i, l := range t.streams.list {
+		if l.info.ID == id {
+			words, err := current().transcript(t.list[i])
+			if err != nil {
+				fail("transcribe", id, err)
+			}
+			return words
+		}
+	}
+	fail("transcribe", id, errors.New("there is no such stream"))
+	return nil
+}
+
+// Streams are the streams that were transcribed.
+func (t Transcripts) Streams() Streams { return t.streams }
+
+func (s *Session) transcript(m memo.Manifest) (*speech.Transcript, error) {
+	o, err := m.Output(wordsFile)
+	if err != nil {
+		return nil, err
+	}
+	return load(&s.decode, o.Digest, func() (*speech.Transcript, error) {
+		f, err := s.store.OpenObject(o)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		return speech.ReadParquet(f, o.Size)
+	})
+}
