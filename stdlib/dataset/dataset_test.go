@@ -316,6 +316,8 @@ func TestReadRefuses(t *testing.T) {
 		{"empty", nil, "not a whole Parquet file"},
 		{"text", []byte("id,stream_id\n1,2\n"), "not a whole Parquet file"},
 		{"cut off", good.Bytes()[:good.Len()/2], "not a whole Parquet file"},
+		{"list of 4 thousand million", []byte("PAR1\x29\xfc\xff\xff\xff\xff\x0f\x00\x08\x00\x00\x00PAR1"), "claims a list of 4294967295 elements"},
+		{"footer of 4 GB", []byte("PAR1\x00\xff\xff\xff\xffPAR1"), "claims a footer"},
 		{"other columns", foreign.Bytes(), "column confidence is missing, "},
 		{"faulty row", faulty.Bytes(), `row 8: its split "test"`},
 	} {

@@ -162,7 +162,10 @@ func TestClicksAreOnTime(t *testing.T) {
 	for _, rate := range []int{44100, 48000} {
 		wav := filepath.Join(dir, "in.wav")
 		writeWAV(t, wav, clickTrack(rate), rate, 2)
-		for _, f := range forms {
+		for n, f := range forms {
+			if asked := n < 6 || f.file == "a.mp4" || f.file == "a.mkv"; rate != 48000 && !asked {
+				continue // the rarer forms at one rate
+			}
 			for _, dec := range []Decoder{Auto, ByFFmpeg} {
 				if dec == ByFFmpeg && (!f.inGo || rate != 44100) {
 					continue // Auto is ffmpeg, or once is enough

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -570,8 +571,57 @@ func BenchmarkResample48k(b *testing.B) {
 
 func BenchmarkOpus(b *testing.B) {
 	path := filepath.Join("..", "..", "testdata", "streams", "s1", "audio.opus")
+	seconds := 0.0
 	for b.Loop() {
 		x, _ := decodeAll(b, path, Options{Decoder: PureGo})
-		b.ReportMetric(float64(len(x))/Rate*float64(b.N)/b.Elapsed().Seconds(), "audio-s/s")
+		seconds += float64(len(x)) / Rate
+	}
+	b.ReportMetric(seconds/b.Elapsed().Seconds(), "audio-s/s")
+}
+
+// A long recording must not take more memory than a short one.
+func TestLongRecordingStreams(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads 29 MB")
+	}
+	path := filepath.Join(t.TempDir(), "long.wav")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const seconds, rate = 300, 48000
+	head := wavFile(1, rate, 1, 16, nil)
+	binary.LittleEndian.PutUint32(head[40:], seconds*rate*2)
+	if _, err := f.Write(head); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(int64(len(head)) + seconds*rate*2); err != nil { // a hole reads as silence
+		t.Fatal(err)
+	}
+	f.Close()
+	r, err := Open(context.Background(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	total, buf := 0, make([]float32, Rate)
+	for {
+		n, err := r.Read(buf)
+		total += n
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	if total != seconds*Rate {
+		t.Errorf("%d samples", total)
+	}
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
+		t.Errorf("%d bytes were allocated on the way", grown)
 	}
 }

@@ -11,7 +11,14 @@ import (
 )
 
 // minLetters is how many letters a text must have to be judged where the rule does not say.
-const minLetters = 24
+const minLetters = 32
+
+// spoken are the languages that a text may be judged to be written in, besides those to keep: those that chats are full
+// of. The detector's rarer ones are more often wrong than right about a line of chat.
+var spoken = []string{
+	"ar", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi", "hr", "hu", "id", "it", "ja", "ko", "nl", "pl", "pt", "ro", "ru", "sv", "th",
+	"tl", "tr", "uk", "vi", "zh",
+}
 
 func (r Language) validate() error {
 	if len(r.Keep) == 0 {
@@ -49,6 +56,12 @@ func (r Language) prepare(s *scene) (judge, error) {
 	for _, code := range r.Keep {
 		keep[languages[code]] = true
 	}
+	among := map[whatlanggo.Lang]bool{}
+	for _, code := range append(slices.Clone(spoken), r.Keep...) {
+		if lang, ok := languages[code]; ok {
+			among[lang] = true
+		}
+	}
 	return judge{drop: func(i int) string {
 		text, letters := prose(s.response(i), emotes)
 		if letters < least {
@@ -57,7 +70,7 @@ func (r Language) prepare(s *scene) (judge, error) {
 		if whatlanggo.DetectLangWithOptions(text, whatlanggo.Options{Whitelist: keep}) < 0 {
 			return "written in another script"
 		}
-		info := whatlanggo.Detect(text)
+		info := whatlanggo.DetectWithOptions(text, whatlanggo.Options{Whitelist: among})
 		code := info.Lang.Iso6391()
 		if code == "" || !info.IsReliable() || slices.Contains(r.Keep, code) {
 			return ""

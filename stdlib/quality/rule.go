@@ -110,7 +110,7 @@ type Cheers struct {
 }
 
 // Language keeps messages in one of Keep, as ISO 639-1 codes. Only texts with at least MinLetters letters outside of
-// emotes, names and links are judged, and only where the detector is sure; all others stay. MinLetters 0 means 24.
+// emotes, names and links are judged, and only where the detector is sure; all others stay. MinLetters 0 means 32.
 type Language struct {
 	Keep       []string `json:"keep"`
 	MinLetters int      `json:"min_letters"`
