@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -68,8 +69,8 @@ func (m *matcher) longest(text string, at int) (token *addedToken, end int) {
 }
 
 // split calls emit for each part of text in order: with the id of an added token, or with -1 for what lies between, and
-// with where the part begins.
-func (m *matcher) split(text string, emit func(part string, id, at int)) {
+// with where the part begins. A special token that touches a literal range is not one.
+func (m *matcher) split(text string, literal [][2]int, emit func(part string, id, at int)) {
 	done := 0 // all before it has been emitted
 	for at := 0; at < len(text); {
 		if !m.first[text[at]] {
@@ -82,6 +83,10 @@ func (m *matcher) split(text string, emit func(part string, id, at int)) {
 			continue
 		}
 		start := at
+		if token.Special && touches(literal, start, end) {
+			at++
+			continue
+		}
 		at = end
 		if token.SingleWord && (endsWithWord(text[:start]) || startsWithWord(text[end:])) {
 			continue
@@ -119,4 +124,23 @@ func endsWithWord(s string) bool {
 // isWord is \w of Unicode regular expressions (UTS 18).
 func isWord(r rune) bool {
 	return unicode.In(r, unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic, unicode.Join_Control)
+}
+
+// touches says whether the bytes from up to to share one with a range.
+func touches(ranges [][2]int, from, to int) bool {
+	for _, r := range ranges {
+		if from < r[1] && r[0] < to {
+			return true
+		}
+	}
+	return false
+}
+
+// within tells what of the ranges lies between from and to, for a piece that may have been normalized since: if any does,
+// then all of the piece.
+func within(ranges [][2]int, from, to int) [][2]int {
+	if touches(ranges, from, to) {
+		return [][2]int{{0, math.MaxInt}}
+	}
+	return nil
 }

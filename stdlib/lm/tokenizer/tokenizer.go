@@ -79,21 +79,27 @@ func (t *Tokenizer) Encode(text string, marks bool) ([]int, error) {
 	if !utf8.ValidString(text) {
 		text = lossy([]byte(text))
 	}
+	return t.encode(text, marks, nil)
+}
+
+// encode encodes valid UTF-8. Within the literal ranges the spelling of a special token stands for itself.
+func (t *Tokenizer) encode(text string, marks bool, literal [][2]int) ([]int, error) {
 	ids := make([]int, 0, len(text)/3+4)
 	if marks {
 		ids = append(ids, t.before...)
 	}
 	var err error
-	t.raw.split(text, func(piece string, id, at int) {
+	t.raw.split(text, literal, func(piece string, id, at int) {
 		if id >= 0 {
 			ids = append(ids, id)
 			return
 		}
+		length := len(piece)
 		if t.normalize != nil {
 			piece = t.normalize(piece)
 		}
 		first := at == 0
-		t.normalized.split(piece, func(piece string, id, at int) {
+		t.normalized.split(piece, within(literal, at, at+length), func(piece string, id, at int) {
 			switch {
 			case id >= 0:
 				ids = append(ids, id)
@@ -134,12 +140,13 @@ func (t *Tokenizer) encodePiece(ids []int, piece string, first bool) ([]int, err
 
 // EncodeSpans encodes text and says, for each token, in which of the byte ranges it lies: its index, or -1 for none. The
 // ranges are in order and do not overlap. A token that lies across a range's edge is an error, because it would be
-// neither one thing nor the other.
-func (t *Tokenizer) EncodeSpans(text string, spans [][2]int) (ids, span []int, err error) {
+// neither one thing nor the other. In the literal ranges, which are text from outside, the spelling of a special token is
+// encoded letter by letter.
+func (t *Tokenizer) EncodeSpans(text string, spans [][2]int, literal ...[2]int) (ids, span []int, err error) {
 	if !utf8.ValidString(text) {
 		return nil, nil, errors.New("encode: the text is not UTF-8")
 	}
-	if ids, err = t.Encode(text, false); err != nil {
+	if ids, err = t.encode(text, false, literal); err != nil {
 		return nil, nil, err
 	}
 	span = make([]int, len(ids))
@@ -148,7 +155,7 @@ func (t *Tokenizer) EncodeSpans(text string, spans [][2]int) (ids, span []int, e
 	}
 	// The text up to an edge must give the same tokens alone as it does before the rest: then the edge lies between two.
 	edge := func(at int) (int, error) {
-		part, err := t.Encode(text[:at], false)
+		part, err := t.encode(text[:at], false, literal)
 		if err != nil {
 			return 0, err
 		}
@@ -230,7 +237,7 @@ func (t *Tokenizer) IsSpecial(id int) bool { return t.special[id] }
 // format: end its own turn and begin another's.
 func (t *Tokenizer) FindSpecial(text string) (token string, found bool) {
 	for _, m := range []*matcher{t.raw, t.normalized} {
-		m.split(text, func(_ string, id, _ int) {
+		m.split(text, nil, func(_ string, id, _ int) {
 			if id >= 0 && t.special[id] && !found {
 				token, found = t.tokens[id], true
 			}
