@@ -49,6 +49,10 @@ setup() {
 		"$python" -m venv "$venv"
 		"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$wanted" ||
 			die "pip could not install the packages of $wanted"
+		# JupyterLab would ask each user whether it may fetch news over the network.
+		mkdir -p "$venv/share/jupyter/lab/settings"
+		printf '%s\n' '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
+			>"$venv/share/jupyter/lab/settings/overrides.json"
 		cp "$wanted" "$stamp"
 	fi
 	[ -x bin/recipe ] || die "bin/recipe is missing; run: make build"
@@ -69,8 +73,7 @@ setup)
 		JUPYTERLAB_WORKSPACES_DIR="$venv/etc/lab-workspaces" PATH="$venv/bin:$root/bin:$PATH"
 	as_root=
 	[ "$(id -u)" != 0 ] || as_root=--allow-root # a container or a sandbox
-	exec "$venv/bin/jupyter" lab $as_root --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$root/notebooks" \
-		--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate "$@"
+	exec "$venv/bin/jupyter" lab $as_root --ServerApp.ip=127.0.0.1 --ServerApp.root_dir="$root/notebooks" "$@"
 	;;
 *)
 	die "unknown argument $1; see the head of $0"
