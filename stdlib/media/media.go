@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"banter/internal/problem"
@@ -185,7 +186,7 @@ func (r *Reader) fill() error {
 	case err == nil:
 		return nil
 	case errors.Is(err, io.EOF):
-		r.pending = append(r.pending, r.res.flush()...)
+		r.pending = append(slices.Clone(r.pending), r.res.flush()...) // both are the resampler's own buffer
 		r.info = r.src.info()
 		r.info.Duration = framesTime(r.heard, r.info.SampleRate)
 		return io.EOF

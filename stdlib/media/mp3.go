@@ -162,7 +162,7 @@ func parseMP3Tag(b []byte, h mp3Header) (mp3Tag, bool) {
 	return tag, true
 }
 
-func openMP3(r io.ReadSeeker, size int64, probing bool) (source, error) {
+func openMP3(r io.ReadSeeker, size int64) (source, error) {
 	frames, err := newMP3Frames(r, size)
 	if err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func openSource(ctx context.Context, path string, opt Options, probing bool) (so
 		return nil, nil, err
 	}
 	if opt.Decoder != ByFFmpeg {
-		src, err := openGo(file, stat.Size(), kind, opt, probing)
+		src, err := openGo(file, stat.Size(), kind, opt)
 		if err == nil {
 			return src, file, nil
 		}
@@ -100,7 +100,7 @@ func openSource(ctx context.Context, path string, opt Options, probing bool) (so
 }
 
 // openGo opens the pure Go decoder for kind, or returns unsupported.
-func openGo(r io.ReadSeeker, size int64, k kind, opt Options, probing bool) (src source, err error) {
+func openGo(r io.ReadSeeker, size int64, k kind, opt Options) (src source, err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			src, err = nil, panicked(string(k), v)
@@ -115,7 +115,7 @@ func openGo(r io.ReadSeeker, size int64, k kind, opt Options, probing bool) (src
 	case kindFLAC:
 		src, err = openFLAC(r, size)
 	case kindMP3:
-		src, err = openMP3(r, size, probing)
+		src, err = openMP3(r, size)
 	case kindOpus:
 		src, err = openOpus(r, size)
 	default:
