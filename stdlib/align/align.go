@@ -12,6 +12,7 @@ import (
 	"banter/internal/problem"
 	"banter/internal/progress"
 	"banter/stdlib/chat"
+	"banter/stdlib/speech"
 )
 
 // Align pairs the messages of each stream with the speech that they answer.
@@ -185,7 +186,9 @@ func (m *model) pair(tr *track, t *target, v *verdict, texts map[[2]int]string) 
 	p := Pair{
 		Stream: tr.in.Stream, MessageID: msg.ID, AuthorHash: authorHash(m.c.opt.Salt, &msg.Author),
 		FirstWord: a.First, LastWord: b.Last, Response: msg.Text, MessageTime: msg.Time,
-		Delay: time.Duration(math.Round(v.delay*1e6)) * time.Microsecond,
+		Delay:       time.Duration(math.Round(v.delay*1e6)) * time.Microsecond,
+		AuthorRoles: msg.Author.Roles, Emotes: len(msg.Emotes), EmoteOnly: emoteOnly(msg), Deleted: msg.Deleted,
+		ReplyTo: msg.ReplyTo, Bits: msg.Bits, SpeechProb: meanProb(words[a.First:b.Last]),
 	}
 	p.SpeechStart, p.SpeechEnd = tr.padded(first, last, m.c.opt.MaxWindow)
 	lag := lagAt(tr.curve, tr.src[v.best].end)
@@ -211,6 +214,33 @@ func (m *model) pair(tr *track, t *target, v *verdict, texts map[[2]int]string) 
 	}
 	p.Speech = text
 	return p
+}
+
+// emoteOnly says whether a text is emotes and space, nothing else.
+func emoteOnly(m *chat.Message) bool {
+	at := 0
+	for _, e := range m.Emotes {
+		if e.Start < at || e.End > len(m.Text) || strings.TrimSpace(m.Text[at:e.Start]) != "" {
+			return false
+		}
+		at = e.End
+	}
+	return at > 0 && strings.TrimSpace(m.Text[at:]) == ""
+}
+
+// meanProb is the mean probability of words that have one, -1 where none has.
+func meanProb(words []speech.Word) float64 {
+	sum, n := 0.0, 0
+	for _, w := range words {
+		if w.Prob >= 0 {
+			sum += w.Prob
+			n++
+		}
+	}
+	if n == 0 {
+		return -1
+	}
+	return sum / float64(n)
 }
 
 // padded gives the bounds of a window with the silence around its words, up to maxPad, never into another word.
@@ -308,4 +338,4 @@ func (m *model) describe(tr *track, real []verdict, out *StreamResult) {
 // minLinkScore is the evidence for a link below which no pair is believed.
 const minLinkScore = 3.0
 
-func (tr *track) linkedAtAll() bool { return tr.linkScore >= minLinkScore }
+func (tr *track) linkedAtAll() bool { return tr.lagSet || tr.linkScore >= minLinkScore }

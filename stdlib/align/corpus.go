@@ -57,7 +57,7 @@ type track struct {
 	rate      float64 // background targets a second
 	answers   float64 // answers a source
 	linkScore float64 // evidence for any link at all, in standard deviations of the shifted ones
-	notes     []string
+	lagSet    bool    // the caller gave the lag
 }
 
 // source is what may be answered: an utterance (or a message, when speech answers chat).

@@ -31,6 +31,7 @@ type model struct {
 	weights weights
 	texts   *textModel
 	vectors *vectors
+	platt   platt   // from the log odds of the model to probabilities
 	alt     float64 // how often the late anchor is the right one
 }
 
@@ -114,11 +115,11 @@ func (m *model) score(tr *track, t *target, from *track, shift float64, s *score
 		s.cand = append(s.cand, c)
 	}
 	s.odds = m.texts.odds(m.c, tr, t)
-	s.settle(tr)
+	s.settle(tr, m.platt)
 }
 
 // settle turns the candidates' evidence into probabilities: answers compete with one another and with the background.
-func (s *scored) settle(tr *track) {
+func (s *scored) settle(tr *track, p platt) {
 	top := math.Inf(-1)
 	for i := range s.cand {
 		c := &s.cand[i]
@@ -135,7 +136,7 @@ func (s *scored) settle(tr *track) {
 	}
 	mass := top + math.Log(sum) // log of the rate of answers
 	s.direct = mass + s.odds - math.Log(tr.rate+1e-9)
-	s.reply = sigmoid(s.direct)
+	s.reply = sigmoid(p.a + p.b*s.direct)
 	for i := range s.cand {
 		s.cand[i].r = s.reply * math.Exp(s.cand[i].r-mass)
 	}

@@ -26,7 +26,7 @@ type learner struct {
 
 // fit estimates the model of a corpus whose tracks have a first lag curve.
 func fit(ctx context.Context, c *corpus) (*model, error) {
-	l := &learner{c: c, m: &model{c: c, texts: newTextModel(c), alt: 0.4}}
+	l := &learner{c: c, m: &model{c: c, texts: newTextModel(c), alt: 0.4, platt: platt{0, 1}}}
 	m := l.m
 	if c.opt.has("semantic") {
 		m.vectors = newVectors(c)
@@ -86,14 +86,27 @@ func (l *learner) round(round int) {
 	for k, tr := range c.tracks {
 		posts[k] = l.scoreAll(tr, tr, 0)
 	}
-	chance := make([][]float64, len(c.tracks))
+	chance := make([][]float64, len(c.tracks)) // mean probability beside shifted speech
+	var odds []evidence
 	for k, tr := range c.tracks {
 		chance[k] = make([]float64, len(l.learn[k]))
-		shifts := l.shifts(tr, chanceShifts)
-		for _, shift := range shifts {
+		at := len(odds)
+		for i := range posts[k] {
+			odds = append(odds, evidence{real: posts[k][i].direct, plain: tr.tgt[l.learn[k][i]].class == plain && len(posts[k][i].cand) > 0})
+		}
+		for n, shift := range l.shifts(tr, chanceShifts) {
 			for i, s := range l.scoreAll(tr, tr, shift) {
-				chance[k][i] += s.reply / float64(len(shifts))
+				chance[k][i] += s.reply / chanceShifts
+				odds[at+i].chance[n] = s.direct
 			}
+		}
+	}
+	if round == rounds-1 {
+		m.platt = calibrate(odds, m.platt)
+	}
+	for k := range posts {
+		for i := range posts[k] {
+			posts[k][i].settle(c.tracks[k], m.platt)
 		}
 	}
 	texts := newTextModel(c)

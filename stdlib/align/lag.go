@@ -95,7 +95,7 @@ func (c *corpus) estimateLag(ctx context.Context, tr *track) error {
 			curve = append(curve, piece{from, lag, min(lo, hi), max(lo, hi)})
 		}
 		tr.setCurve(curve)
-		tr.linkScore = math.Inf(1)
+		tr.lagSet = true
 		return nil
 	}
 	lo, hi := c.opt.LagMin.Seconds(), c.opt.LagMax.Seconds()
