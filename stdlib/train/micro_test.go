@@ -8,44 +8,24 @@ import (
 	"testing"
 
 	"banter/stdlib/lm"
+	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/tokenizer"
 )
 
 const microModel = "../../testdata/models/lm-micro"
 
-// chatML is the format of lm-micro.
-type chatML struct {
-	tokenizer *tokenizer.Tokenizer
-	end       int32
-}
-
-func openChatML(t testing.TB, m *lm.Model) *chatML {
+// openFormat opens a model's own tokenizer and chat template.
+func openFormat(t testing.TB, m *lm.Model) Format {
 	t.Helper()
 	tok, err := tokenizer.Open(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	end, ok := tok.ID("<|im_end|>")
-	if !ok {
-		t.Fatal("no <|im_end|>")
-	}
-	return &chatML{tok, int32(end)}
-}
-
-func (c *chatML) EndsTurn(token int32) bool { return token == c.end }
-
-func (c *chatML) Encode(prompt, response string) ([]int32, []bool, error) {
-	before := "<|im_start|>user\n" + prompt + "<|im_end|>\n<|im_start|>assistant\n"
-	text := before + response + "<|im_end|>"
-	ids, spans, err := c.tokenizer.EncodeSpans(text+"\n", [][2]int{{len(before), len(text)}})
+	f, err := chattemplate.Open(m, tok)
 	if err != nil {
-		return nil, nil, err
+		t.Fatal(err)
 	}
-	tokens, learn := make([]int32, len(ids)), make([]bool, len(ids))
-	for i, id := range ids {
-		tokens[i], learn[i] = int32(id), spans[i] == 0
-	}
-	return tokens, learn, nil
+	return f
 }
 
 // streamReplies returns the replies in a shipped stream's ground truth to the sentences that caused them.

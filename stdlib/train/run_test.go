@@ -355,7 +355,7 @@ func TestRateRisesThenFalls(t *testing.T) {
 // TestMicroModelLearnsTheCrowd trains on the replies of two shipped streams and looks at those of the third.
 func TestMicroModelLearnsTheCrowd(t *testing.T) {
 	m := openModel(t, microModel)
-	format := openChatML(t, m)
+	format := openFormat(t, m)
 	plan, err := NewPlan(t.Context(), append(streamReplies(t, "s1"), streamReplies(t, "s2")...), format, PlanOptions{MaxLength: 256})
 	if err != nil {
 		t.Fatal(err)
