@@ -288,6 +288,37 @@ func TestOpusAgreesWithReference(t *testing.T) {
 	}
 }
 
+// MP3 in Go must sound as it does through ffmpeg, joint stereo and variable bit rates included.
+func TestMP3AgreesWithFFmpeg(t *testing.T) {
+	ffmpegOrSkip(t)
+	dir := t.TempDir()
+	wav, path := filepath.Join(dir, "in.wav"), filepath.Join(dir, "x.mp3")
+	x := tone(44100, 300, 0.2, 2)
+	for i := range x {
+		at := float64(i) / 44100
+		x[i] += float32(0.2 * math.Sin(2*math.Pi*(100*at+1500*at*at)))
+	}
+	writeWAV(t, wav, x, 44100, 2)
+	for _, args := range [][]string{{"-b:a", "64k"}, {"-q:a", "2"}, {"-b:a", "128k", "-joint_stereo", "0"}, {"-b:a", "96k", "-ac", "1", "-ar", "32000"}} {
+		ffmpegMakes(t, append(append([]string{"-i", wav, "-c:a", "libmp3lame"}, args...), path)...)
+		got, _ := decodeAll(t, path, Options{Decoder: PureGo})
+		want, _ := decodeAll(t, path, Options{Decoder: ByFFmpeg})
+		if d := len(got) - len(want); d < -1 || d > 1 {
+			t.Fatalf("%v: %d samples, want %d", args, len(got), len(want))
+		}
+		var signal, noise float64
+		for i := range min(len(got), len(want)) {
+			signal += float64(want[i]) * float64(want[i])
+			noise += float64(got[i]-want[i]) * float64(got[i]-want[i])
+		}
+		if db := 10 * math.Log10(signal/noise); db < 60 {
+			t.Errorf("%v: SNR %.1f dB", args, db)
+		} else {
+			t.Logf("%v: SNR %.1f dB", args, db)
+		}
+	}
+}
+
 func TestDamagedRecordings(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string, b []byte) string {
