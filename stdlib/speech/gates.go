@@ -22,18 +22,22 @@ func (g Gates) judge(groups [][]heardWord, segments []heardSegment) []string {
 	return why
 }
 
+// unheard is the mean share of quiet in a segment's words above which nobody can have said them.
+const unheard = 0.8
+
 // one judges a segment by itself.
 func (g Gates) one(words []heardWord, s heardSegment) string {
 	if len(words) == 0 {
 		return ""
 	}
 	var text strings.Builder
-	var prob, logProb float64
+	var prob, logProb, quiet float64
 	tokens := 0
 	for _, w := range words {
 		text.WriteString(w.text)
 		text.WriteByte(' ')
 		prob += w.prob
+		quiet += w.quiet
 		logProb += w.logProb
 		tokens += w.tokens
 	}
@@ -41,6 +45,9 @@ func (g Gates) one(words []heardWord, s heardSegment) string {
 		return GateNoSpeech
 	}
 	if s.noSpeech >= g.NoSpeech && logProb/float64(tokens) < g.LogProb {
+		return GateNoSpeech
+	}
+	if g.NoSpeech <= 1 && quiet > unheard*float64(len(words)) {
 		return GateNoSpeech
 	}
 	span := (words[len(words)-1].end - words[0].start).Seconds()

@@ -3,8 +3,6 @@ package speech
 import (
 	"fmt"
 	"time"
-
-	"banter/internal/worker/native"
 )
 
 // joiner puts windows' words together, in order.
@@ -21,11 +19,14 @@ type joiner struct {
 const sameWord = time.Second
 
 // add takes the next window.
-func (m *joiner) add(w *window, heard *native.Transcription) {
-	words, segments := assemble(w, heard)
-	settle(words, w)
+func (m *joiner) add(w *window, words []heardWord, segments []heardSegment, language string) {
 	if m.language == "" {
-		m.language = heard.Language
+		m.language = language
+	}
+	sounds := newSoundMap(w.loudness)
+	offset := streamTime(w.start)
+	for i := range words {
+		words[i].quiet = sounds.quietShare(words[i].start-offset, words[i].end-offset)
 	}
 	for i := range words {
 		words[i].segment += len(m.segments)

@@ -24,6 +24,10 @@ type Options struct {
 	Window  time.Duration // length of the stretches that are transcribed one by one, at most 30 min
 	Overlap time.Duration // how far two of them overlap where no pause was found to part them
 
+	// Recheck: a segment with a word less likely than this is heard once more by itself, and the likelier of the two is
+	// taken; 0: off. It costs one more run of the model for each such segment.
+	Recheck float64
+
 	Gates Gates
 
 	GPU bool // compute on a GPU where there is one; a GPU gives other last digits than a CPU
@@ -52,6 +56,7 @@ func NewOptions(m models.Model) Options {
 		Context:  0,
 		Window:   28 * time.Second,
 		Overlap:  5 * time.Second,
+		Recheck:  0.5,
 		Gates:    Gates{NoSpeech: 0.6, LogProb: -1, Repeats: 5, Rate: 8, Confidence: 0.2},
 	}
 }

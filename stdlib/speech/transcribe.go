@@ -38,10 +38,12 @@ func Transcribe(ctx context.Context, engine Engine, audio Source, o Options) (*T
 	defer cancel()
 
 	type job struct {
-		w     *window
-		heard *native.Transcription
-		err   error
-		done  chan struct{}
+		w        *window
+		words    []heardWord
+		segments []heardSegment
+		language string
+		err      error
+		done     chan struct{}
 	}
 	jobs := make(chan *job, o.parallel())
 	slots := make(chan struct{}, o.parallel())
@@ -64,7 +66,7 @@ func Transcribe(ctx context.Context, engine Engine, audio Source, o Options) (*T
 			j := &job{w: w, done: make(chan struct{})}
 			go func() {
 				defer close(j.done)
-				j.heard, j.err = hear(ctx, engine, w, &o)
+				j.words, j.segments, j.language, j.err = hearAll(ctx, engine, w, &o)
 			}()
 			jobs <- j
 		}
@@ -85,7 +87,7 @@ func Transcribe(ctx context.Context, engine Engine, audio Source, o Options) (*T
 		if j.err != nil {
 			return nil, fail(streamTime(j.w.start), j.err)
 		}
-		m.add(j.w, j.heard)
+		m.add(j.w, j.words, j.segments, j.language)
 		progress.Tell(ctx, progress.Report{Done: int64(streamTime(j.w.to) / time.Second), Unit: "s", Note: fmt.Sprintf("%d words", len(m.words))})
 	}
 	if cutErr != nil {

@@ -2,7 +2,11 @@
 // imported from the files of other tools.
 package speech
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Transcript is what was said in one recording.
 type Transcript struct {
@@ -31,4 +35,41 @@ type Segment struct {
 	NoSpeech    float64 // probability that there is no speech; -1 where not known
 	Gate        string  // why the segment's words were withheld ("no speech", "repetition", "rate", "confidence"), or empty
 	Withheld    int     // how many words the gate took
+}
+
+// Check says what is wrong with t's structure, if anything: words not in order, or not where their segments say.
+func (t *Transcript) Check() error {
+	next := 0
+	for i, s := range t.Segments {
+		if s.First != next || s.Last < s.First || s.Last > len(t.Words) {
+			return fmt.Errorf("segment %d holds words %d to %d, where word %d comes next of %d", i, s.First, s.Last, next, len(t.Words))
+		}
+		next = s.Last
+	}
+	if next != len(t.Words) {
+		return fmt.Errorf("%d words belong to no segment", len(t.Words)-next)
+	}
+	for i, w := range t.Words {
+		switch {
+		case w.Segment < 0 || w.Segment >= len(t.Segments) || i < t.Segments[w.Segment].First || i >= t.Segments[w.Segment].Last:
+			return fmt.Errorf("word %d (%q) is not in its segment %d", i, w.Text, w.Segment)
+		case w.End < w.Start:
+			return fmt.Errorf("word %d (%q) ends at %v, before its start at %v", i, w.Text, w.End, w.Start)
+		case i > 0 && w.Start < t.Words[i-1].Start:
+			return fmt.Errorf("word %d (%q) starts at %v, before the word before it at %v", i, w.Text, w.Start, t.Words[i-1].Start)
+		}
+	}
+	return nil
+}
+
+// Text is all words as running text.
+func (t *Transcript) Text() string {
+	var b strings.Builder
+	for i, w := range t.Words {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(w.Text)
+	}
+	return b.String()
 }

@@ -22,6 +22,7 @@ type heardWord struct {
 	segment    int // index into the window's segments
 
 	start, end time.Duration // as decided, see [settle]
+	quiet      float64       // share of the time between them that is not loud
 }
 
 // heardSegment is a segment as a window gives it.
