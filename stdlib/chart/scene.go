@@ -215,9 +215,9 @@ func prepare(in []Series) []Series {
 				continue
 			}
 			k.X, k.Y = append(k.X, full.X[i]), append(k.Y, full.Y[i])
-			k.Span = appendAt(k.Span, full.Span, i)
-			k.Low = appendAt(k.Low, full.Low, i)
-			k.High = appendAt(k.High, full.High, i)
+			k.Span = appendNumber(k.Span, full.Span, i, 0)
+			k.Low = appendNumber(k.Low, full.Low, i, full.Y[i])
+			k.High = appendNumber(k.High, full.High, i, full.Y[i])
 			k.Labels = appendAt(k.Labels, full.Labels, i)
 			k.Tones = appendAt(k.Tones, full.Tones, i)
 		}
@@ -229,6 +229,14 @@ func prepare(in []Series) []Series {
 func appendAt[T any](to, from []T, i int) []T {
 	if i < len(from) {
 		return append(to, from[i])
+	}
+	return to
+}
+
+// appendNumber is appendAt with otherwise in place of what is no number.
+func appendNumber(to, from []float64, i int, otherwise float64) []float64 {
+	if i < len(from) {
+		return append(to, at(from, i, otherwise))
 	}
 	return to
 }
