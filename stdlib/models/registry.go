@@ -73,7 +73,7 @@ func huggingFace(name, repo, about string, aliases ...string) Entry {
 // registry is in the order in which it is listed: what ships, then by kind and size.
 var registry = []Entry{
 	{
-		Name: "asr-micro", Kind: ASR, Licence: "MIT", Shipped: "asr-micro-q8_0.bin",
+		Name: "asr-micro", Kind: ASR, Licence: "as Banter", Shipped: "asr-micro-q8_0.bin",
 		About: "152 English words in 13 synthetic voices: for the demo and the tests alone",
 		Files: []File{{Name: "asr-micro-q8_0.bin", Size: 10313616, SHA256: "3915a3410cf61a8b3ae5ff2c28c3590ab14ddc4aa0d3ce08ae6eb8505eaaa090"}},
 		Quirks: Quirks{
@@ -81,7 +81,7 @@ var registry = []Entry{
 		},
 	},
 	{
-		Name: "lm-micro", Kind: LM, Licence: "MIT", Shipped: "lm-micro", Folder: true,
+		Name: "lm-micro", Kind: LM, Licence: "as Banter", Shipped: "lm-micro", Folder: true,
 		About: "1.3 million parameters that know a few hundred sentences: for the demo and the tests alone",
 		Files: []File{
 			{Name: "config.json", Size: 484, SHA256: "2657ea577bc73d9e872d867663ff234aabe650b4cf2ae94e8a1c789c33ca8b9e"},
