@@ -149,7 +149,7 @@ func (s *Session) perform(r *run, q *executeRequest, number int64) (reply execut
 	reply = executeReply{Status: "ok", Count: number, Payload: []page{}, UserExpressions: map[string]any{}}
 	if err == nil {
 		for name, expr := range q.UserExpressions {
-			if len(reply.UserExpressions) == maxUserExpressions {
+			if len(reply.UserExpressions) == maxUserExpressions || r.ctx.Err() != nil {
 				break
 			}
 			reply.UserExpressions[name] = s.expression(r, ev, expr, held)
@@ -266,7 +266,11 @@ func (s *Session) freeLater() {
 	s.shells.mu.Lock()
 	defer s.shells.mu.Unlock()
 	if s.lull == nil {
-		s.lull = time.AfterFunc(freeAfter, debug.FreeOSMemory)
+		s.lull = time.AfterFunc(freeAfter, func() {
+			if !s.busy() {
+				debug.FreeOSMemory()
+			}
+		})
 		return
 	}
 	s.lull.Reset(freeAfter)

@@ -34,7 +34,6 @@ type output struct {
 	metadata any
 	buffers  [][]byte
 	id       string // of an update: the display that it is for
-	wait     bool   // of clear_output: keep what is shown until something new comes
 }
 
 // outlet puts the outputs of cells in one order and hands them on in batches: prints that follow each other become one

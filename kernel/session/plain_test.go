@@ -79,11 +79,11 @@ func TestTable(t *testing.T) {
 	type row struct {
 		Text   string
 		Number float64
-		hidden int
+		hidden bool
 	}
 	rows := make([]*row, 50)
 	for i := range rows {
-		rows[i] = &row{Text: fmt.Sprint("<b>", i), Number: float64(i)}
+		rows[i] = &row{Text: fmt.Sprint("<b>", i), Number: float64(i), hidden: true}
 	}
 	rows[1] = nil
 	got, ok := tableOf(reflect.ValueOf(rows))

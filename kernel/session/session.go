@@ -60,7 +60,6 @@ type Session struct {
 	count   atomic.Int64        // of the last numbered cell
 	lull    *time.Timer         // gives memory back when no cell has run for a while
 	stop    context.CancelFunc
-	restart atomic.Bool // the shutdown is to be followed by a restart
 }
 
 // Serve opens the sockets and serves clients until one asks for a shutdown or ctx is done.
@@ -80,7 +79,7 @@ func Serve(ctx context.Context, o Options) error {
 		s.capture, s.log = c, log
 		defer c.stop()
 	}
-	front, err := wire.Listen(o.Connection, wire.Options{Notes: s.note})
+	front, err := wire.Listen(o.Connection, wire.Options{Notes: s.note, State: s.state})
 	if err != nil {
 		return err
 	}
@@ -105,7 +104,8 @@ func Serve(ctx context.Context, o Options) error {
 		case m := <-front.Shell():
 			s.shells.dispatch(m)
 		case <-ctx.Done():
-			s.outlet.begin(nil)
+			s.settle()
+			s.outlet.end()
 			return nil
 		}
 	}
@@ -156,6 +156,14 @@ func (s *Session) reply(request *wire.Message, msgType string, content any) {
 			s.note(err.Error())
 		}
 	}
+}
+
+// state is what a front-end that connects is told.
+func (s *Session) state() string {
+	if s.busy() {
+		return "busy"
+	}
+	return "idle"
 }
 
 func (s *Session) status(request *wire.Message, state string) {

@@ -8,7 +8,6 @@ import (
 	"go/scanner"
 	"reflect"
 	"strings"
-	"sync"
 
 	"github.com/traefik/yaegi/interp"
 	"github.com/traefik/yaegi/stdlib"
@@ -17,7 +16,6 @@ import (
 
 // bareEvaluator runs cells with nothing but yaegi: enough to test the session without kernel/cell.
 type bareEvaluator struct {
-	mu  sync.Mutex
 	in  *interp.Interpreter
 	own map[string]reflect.Value
 }

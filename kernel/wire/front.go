@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,12 +14,16 @@ import (
 
 // Options of a [Front].
 type Options struct {
-	Limits Limits       // the zero value: DefaultLimits
-	Notes  func(string) // hears of refused messages and connections; may be called from many goroutines; may be nil
+	Limits Limits // the zero value: DefaultLimits
+	// State, if set, says whether the kernel is "starting", "busy" or "idle". A new subscriber to status messages is told,
+	// so that a front-end that connects late, or again after a restart, need not wait for something to happen.
+	State func() string
+	Notes func(string) // hears of refused messages and connections; may be called from many goroutines; may be nil
 }
 
 // Front is the kernel's side of the five sockets.
 type Front struct {
+	state                            func() string
 	codec                            *codec
 	ledger                           *ledger
 	shell, control, stdin, iopub, hb *socket
@@ -34,6 +39,7 @@ func Listen(c Connection, o Options) (*Front, error) {
 		o.Limits = DefaultLimits()
 	}
 	f := &Front{
+		state:     o.State,
 		codec:     newCodec(c.Key),
 		ledger:    newLedger(o.Notes),
 		shellIn:   make(chan *Message, 16),
@@ -135,6 +141,15 @@ func (f *Front) greet(p *peer, topic string) {
 		return
 	}
 	f.post([]*peer{p}, [][]byte{[]byte(topic)}, frames)
+	if f.state == nil || !strings.HasPrefix("status", topic) {
+		return
+	}
+	frames, err = f.codec.encode("status", nil, map[string]string{"execution_state": f.state()}, nil, nil)
+	if err != nil {
+		f.ledger.note("message lost", err)
+		return
+	}
+	f.post([]*peer{p}, [][]byte{[]byte("status")}, frames)
 }
 
 // echo sends a heartbeat back as it came.

@@ -32,7 +32,6 @@ type socket struct {
 
 	mu      sync.Mutex
 	peers   []*peer // in order of arrival
-	greeted int     // peers that have completed the handshake
 	shaking []*peer // connections in the handshake, in order of arrival
 	arrived uint64
 	closed  bool

@@ -222,6 +222,7 @@ await step('a fault restarts the kernel, which says what happened', async () => 
 	await idle();
 	await run(12);
 	const said = await shows(12, /42/);
+	await idle();
 	check(/died while it ran/.test(said) && /nil map/.test(said), 'it says ' + said);
 });
 for (const name of notebooks) {
