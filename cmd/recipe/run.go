@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"banter/dsl"
 	"banter/dsl/recipe"
-	"banter/kernel/cell"
 )
 
 type runCmd struct {
@@ -19,23 +17,11 @@ type runCmd struct {
 }
 
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Stdout: s.out, Stderr: s.err})
+	code := recipe.Run(ctx, c.File, recipe.Interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Stdout: s.out, Stderr: s.err})
 	if code != dsl.ExitDone {
 		return exitCode(code)
 	}
 	return nil
-}
-
-// interpret runs a recipe in the cell front-end. A verb's failure is told as the verb told it.
-func interpret(ctx context.Context, filename string, src []byte) error {
-	err := cell.RunProgram(ctx, filename, src, cell.Options{})
-	var panicked *cell.Panic
-	if errors.As(err, &panicked) {
-		if e, ok := panicked.Value.(*dsl.Error); ok {
-			return e
-		}
-	}
-	return err
 }
 
 type paramsCmd struct {
@@ -43,5 +29,5 @@ type paramsCmd struct {
 }
 
 func (c *paramsCmd) Run(ctx context.Context, s streams) error {
-	return recipe.PrintParams(ctx, s.out, c.File, interpret)
+	return recipe.PrintParams(ctx, s.out, c.File, recipe.Interpret)
 }

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"banter/dsl"
+	"banter/internal/problem"
+	"banter/stdlib/dataset"
+)
+
+type traceCmd struct {
+	storeFlag
+	Row  string `arg:"" help:"A row's id, or how it begins; or FILE:N, the N-th row of a rows.parquet, counted from 1."`
+	Rows string `help:"The rows.parquet in which to look for the id." default:"out/dataset/rows.parquet" placeholder:"FILE"`
+	JSON bool   `help:"Answer as one JSON object." name:"json"`
+}
+
+func (c *traceCmd) Run(ctx context.Context, s streams) error {
+	row, err := c.find()
+	if err != nil {
+		return err
+	}
+	store := c.Store
+	session, err := dsl.Open(dsl.Config{Store: store})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	path, err := session.Trace(row)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, map[string]any{"row": row, "steps": path})
+	}
+	at := func(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }
+	fmt.Fprintf(s.out, "row %s (%s, %s)\n", row.ID, row.Split, row.Direction)
+	fmt.Fprintf(s.out, "  speech   %q\n           stream %s from %s to %s, words %d to %d\n", row.Speech, row.Stream, at(row.SpeechStartMS), at(row.SpeechEndMS), row.FirstWord, row.LastWord)
+	fmt.Fprintf(s.out, "  response %q\n           message %s at %s on the chat's clock, by author %s\n", row.Response, row.MessageID, at(row.MessageTimeMS), row.AuthorHash)
+	fmt.Fprintf(s.out, "  link     lag %s, delay %s, confidence %.3f, false discovery rate %.3f\n", at(row.LagMS), at(row.DelayMS), row.Confidence, row.FDR)
+	fmt.Fprintf(s.out, "  recording SHA-256 %s\n", row.RecordingSHA256)
+	for _, f := range row.Filters {
+		fmt.Fprintf(s.out, "  passed   %s\n", f)
+	}
+	for _, m := range path {
+		fmt.Fprintf(s.out, "  step     %s %s %s\n", m.Key.Short(), m.Verb, m.Label)
+		for _, p := range m.Parts {
+			if p.Name == "options" || strings.HasPrefix(p.Name, "rule.") {
+				fmt.Fprintf(s.out, "           %s = %s\n", p.Name, p.Value)
+			}
+		}
+	}
+	return nil
+}
+
+// find reads the row that was asked for.
+func (c *traceCmd) find() (dataset.Row, error) {
+	file, id, number := c.Rows, c.Row, 0
+	if path, n, ok := strings.Cut(c.Row, ".parquet:"); ok {
+		k, err := strconv.Atoi(n)
+		if err != nil || k < 1 {
+			return dataset.Row{}, fmt.Errorf("%q is not the number of a row: they are counted from 1", n)
+		}
+		file, id, number = path+".parquet", "", k
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return dataset.Row{}, &problem.Error{Op: "trace", Path: file, Err: errors.Unwrap(err), Fix: "name the rows.parquet of a run with --rows"}
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return dataset.Row{}, err
+	}
+	var found []dataset.Row
+	n := 0
+	err = dataset.Each(f, info.Size(), func(r dataset.Row) error {
+		if n++; n == number || (id != "" && strings.HasPrefix(r.ID, id)) {
+			found = append(found, r)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return dataset.Row{}, err
+	case len(found) == 0 && number > 0:
+		return dataset.Row{}, fmt.Errorf("%s has %d rows: there is no row %d", file, n, number)
+	case len(found) == 0:
+		return dataset.Row{}, fmt.Errorf("%s has no row whose id begins with %s", file, id)
+	case len(found) > 1:
+		return dataset.Row{}, fmt.Errorf("%d rows of %s have an id that begins with %s: give more of it", len(found), file, id)
+	}
+	return found[0], nil
+}
