@@ -1,137 +1,46 @@
+// Command bench-align measures alignment where the truth is known.
+//
+//	bench-align                  streams made by stdlib/align/synth, regime by regime, with bootstrap intervals
+//	bench-align -streams DIR     a folder of labelled streams, one sub-folder each with chat.json, words.json, truth.json
+//	bench-align -speed N         N messages against words at 2.5 a second: time and memory
+//
+// The last line of -streams is one JSON object with the scores of the method and of the baselines.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
-
-	"banter/stdlib/align"
+	"os/signal"
 )
 
 func main() {
-	dir := flag.String("streams", "", "score the labelled streams in this folder")
-	flag.Parse()
-	ctx := context.Background()
-	dirs := append([]string{}, flag.Args()...)
-	if *dir != "" {
-		dirs = append(dirs, *dir)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench-align:", err)
+		os.Exit(1)
 	}
-	var n, wlen float64
-	var rel [10][3]float64
-	var sum [10]float64
-	for _, d := range dirs {
-		st, err := readStreams(ctx, d)
-		if err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		var in []align.Input
-		var tr []*align.Truth
-		for _, s := range st {
-			in = append(in, s.input)
-			tr = append(tr, s.truth)
-		}
-		res, err := align.Align(ctx, in, align.Options{})
-		if err != nil {
-			fmt.Println(err)
-			os.Exit(1)
-		}
-		var ps [][]align.Pair
-		ok1, ok5, tot := 0, 0, 0
-		for i, r := range res.Streams {
-			ps = append(ps, r.Pairs)
-			for _, e := range align.LagErrors(r.Lag, tr[i].Lag, st[i].length) {
-				tot++
-				if e < 1e9 {
-					ok1++
-				}
-				if e < 5e8 {
-					ok5++
-				}
-			}
-			if os.Getenv("V") != "" {
-				fmt.Println(r.Stream, "lag", r.Lag, "true", tr[i].Lag, r.Delay, r.Diagnostics.LinkScore, r.Diagnostics.ActivityAt, r.Diagnostics.ActivityZ, r.Diagnostics.Classes)
-			}
-		}
-		s := align.ScoreStreams(ps, tr, 0.1)
-		best := 0.0
-		{
-			// oracle recall at precision .9
-			type jj struct {
-				c float64
-				r bool
-			}
-			var all []jj
-			for i := range ps {
-				for k, r := range align.Judge(ps[i], tr[i]) {
-					all = append(all, jj{ps[i][k].Confidence, r})
-				}
-			}
-			for th := 0.0; th < 1; th += 0.005 {
-				a, b := 0.0, 0.0
-				for _, j := range all {
-					if j.c >= th {
-						b++
-						if j.r {
-							a++
-						}
-					}
-				}
-				if b > 0 && a/b >= 0.9 && a/float64(s.Replies) > best {
-					best = a / float64(s.Replies)
-				}
-			}
-		}
-		if os.Getenv("FP") != "" {
-			for i := range ps {
-				kind := map[string]*align.TruthMessage{}
-				for k := range tr[i].Messages {
-					kind[tr[i].Messages[k].ID] = &tr[i].Messages[k]
-				}
-				for k, r := range align.Judge(ps[i], tr[i]) {
-					p := ps[i][k]
-					if !r && p.FDR <= 0.1 {
-						t := kind[p.MessageID]
-						se := ""
-						if t.Sentence != nil {
-							x := tr[i].Sentences[*t.Sentence]
-							se = fmt.Sprintf("true %.1f-%.1f", x.Start, x.End)
-						}
-						fmt.Printf("FP %.3f %.3f %s/%s %q <- %q [%.1f %.1f] d %.1f %s\n", p.Confidence, p.FDR, t.Kind, t.Sub, p.Response, p.Speech, p.SpeechStart.Seconds(), p.SpeechEnd.Seconds(), p.Delay.Seconds(), se)
-					}
-				}
-			}
-		}
-		for i := range ps {
-			for k, r := range align.Judge(ps[i], tr[i]) {
-				b := min(9, int(ps[i][k].Confidence*10))
-				rel[b][0]++
-				rel[b][1] += ps[i][k].Confidence
-				if r {
-					rel[b][2]++
-				}
-				wlen += (ps[i][k].SpeechEnd - ps[i][k].SpeechStart).Seconds()
-			}
-		}
-		l1, l5 := float64(ok1)/float64(tot), float64(ok5)/float64(tot)
-		fmt.Printf("%-22s P %.3f R %.3f F1 %.3f AUC %.3f ECE %.3f tp05 %.3f(%d) tp1 %.3f(%d) tp2 %.3f(%d) R@P90 %.3f lag<1 %.3f lag<.5 %.3f\n", d, s.Precision, s.Recall, s.F1, s.AUC, s.ECE,
-			s.TruePrecision["0.05"], s.Kept["0.05"], s.TruePrecision["0.1"], s.Kept["0.1"], s.TruePrecision["0.2"], s.Kept["0.2"], best, l1, l5)
-		n++
-		for i, v := range []float64{s.Precision, s.Recall, s.F1, s.AUC, s.ECE, s.TruePrecision["0.05"], s.TruePrecision["0.2"], best, l1, l5} {
-			sum[i] += v
-		}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("bench-align", flag.ContinueOnError)
+	dir := flags.String("streams", "", "score the labelled streams in this folder")
+	seeds := flags.Int("seeds", 6, "streams of each regime")
+	first := flags.Uint64("first", 9000, "first seed; tuning used those below 5000")
+	minutes := flags.Float64("minutes", 20, "length of a stream")
+	speed := flags.Int("speed", 0, "measure time and memory with this many messages")
+	workers := flags.Int("workers", 0, "goroutines; 0 is one a CPU")
+	if err := flags.Parse(args); err != nil {
+		return err
 	}
-	tot := 0.0
-	for _, r := range rel {
-		tot += r[0]
-		if os.Getenv("REL") != "" {
-			fmt.Printf("%4.0f conf %.3f right %.3f\n", r[0], r[1]/r[0], r[2]/r[0])
-		}
+	switch {
+	case *dir != "":
+		return scoreFolder(ctx, *dir, out)
+	case *speed > 0:
+		return measureSpeed(ctx, *speed, *workers, out)
 	}
-	fmt.Printf("window %.2f s\n", wlen/tot)
-	for i := range sum {
-		sum[i] /= n
-	}
-	fmt.Printf("MEAN P %.3f R %.3f F1 %.3f AUC %.3f ECE %.3f tp05 %.3f tp2 %.3f R@P90 %.3f lag1 %.3f lag5 %.3f\n", sum[0], sum[1], sum[2], sum[3], sum[4], sum[5], sum[6], sum[7], sum[8], sum[9])
+	return table(ctx, *first, *seeds, *minutes, out)
 }

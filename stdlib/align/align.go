@@ -199,22 +199,30 @@ func (m *model) pair(tr *track, t *target, v *verdict, texts map[[2]int]string) 
 	key := [2]int{p.FirstWord, p.LastWord}
 	text, ok := texts[key]
 	if !ok {
-		var sb strings.Builder
-		for i := p.FirstWord; i < p.LastWord; i++ {
-			if gated(tr.in.Transcript, i) {
-				continue
-			}
-			if sb.Len() > 0 {
-				sb.WriteByte(' ')
-			}
-			sb.WriteString(words[i].Text)
-		}
-		text = sb.String()
+		text = tr.text(p.FirstWord, p.LastWord)
 		texts[key] = text
 	}
 	p.Speech = text
 	return p
 }
+
+// text gives words [first, last) as one line, without those of gated segments.
+func (tr *track) text(first, last int) string {
+	var sb strings.Builder
+	for i := first; i < last; i++ {
+		if gated(tr.in.Transcript, i) {
+			continue
+		}
+		if sb.Len() > 0 {
+			sb.WriteByte(' ')
+		}
+		sb.WriteString(tr.in.Transcript.Words[i].Text)
+	}
+	return sb.String()
+}
+
+// seconds is a float of seconds as a duration, to the millisecond.
+func seconds(x float64) time.Duration { return time.Duration(math.Round(x*1000)) * time.Millisecond }
 
 // emoteOnly says whether a text is emotes and space, nothing else.
 func emoteOnly(m *chat.Message) bool {
@@ -278,7 +286,6 @@ func (m *model) describe(tr *track, real []verdict, out *StreamResult) {
 	if m.c.opt.Direction == ChatToSpeech {
 		sign = -1
 	}
-	seconds := func(x float64) time.Duration { return time.Duration(math.Round(x*1000)) * time.Millisecond }
 	for i, p := range tr.curve {
 		from := p.from
 		if sign < 0 {

@@ -1,0 +1,345 @@
+package align_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"banter/stdlib/align"
+	"banter/stdlib/align/synth"
+	"banter/stdlib/chat"
+	"banter/stdlib/speech"
+)
+
+// stream makes a labelled stream of some minutes with a jump of the lag.
+func stream(seed uint64, minutes float64) *synth.Stream {
+	return synth.Make(synth.Config{Seed: seed, Minutes: minutes, Lag: []align.TruthLag{{From: 0, Lag: 7}, {From: 0.55, Lag: 12}},
+		Delay: synth.Delay{Law: "lognormal", Median: 2.5, Spread: 0.5}, Rate: 40, Spam: 0.1, Talk: 0.08, ASR: 0.05})
+}
+
+func run(t *testing.T, opt align.Options, in ...align.Input) *align.Result {
+	t.Helper()
+	r, err := align.Align(t.Context(), in, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func kept(pairs []align.Pair, rate float64) map[string][2]time.Duration {
+	out := map[string][2]time.Duration{}
+	for _, p := range pairs {
+		if p.FDR <= rate {
+			out[p.MessageID] = [2]time.Duration{p.SpeechStart, p.SpeechEnd}
+		}
+	}
+	return out
+}
+
+func TestFindsAnswers(t *testing.T) {
+	for seed := uint64(1); seed <= 3; seed++ {
+		s := stream(seed, 10)
+		r := run(t, align.Options{}, s.Input)
+		score := align.ScorePairs(r.Streams[0].Pairs, &s.Truth, 0.1)
+		late := align.Quantile(align.LagErrors(r.Streams[0].Lag, s.Truth.Lag, s.Length), 0.9)
+		t.Logf("seed %d: %+v, lag error %v", seed, score, late)
+		if score.Precision < 0.87 || score.Recall < 0.6 || score.ECE > 0.06 || late > time.Second {
+			t.Errorf("seed %d: precision %.3f, recall %.3f, ECE %.3f, 90 %% of the lag within %v", seed, score.Precision, score.Recall, score.ECE, late)
+		}
+		for _, p := range r.Streams[0].Pairs {
+			if p.SpeechEnd-p.SpeechStart > 12*time.Second {
+				t.Fatalf("window of %v", p.SpeechEnd-p.SpeechStart)
+			}
+			if p.Confidence < 0 || p.Confidence > 1 || p.FDR < 0 || p.FDR > 1 || math.IsNaN(p.Confidence+p.FDR) {
+				t.Fatalf("confidence %v, FDR %v", p.Confidence, p.FDR)
+			}
+		}
+	}
+}
+
+func TestShuffledChatKeepsNothing(t *testing.T) {
+	for seed := uint64(10); seed < 16; seed++ {
+		s := stream(seed, 10)
+		r := rand.New(rand.NewPCG(seed, 1))
+		// every message gets the time of another: no text has any link to the speech
+		times := make([]time.Duration, len(s.Input.Messages))
+		for i, m := range s.Input.Messages {
+			times[i] = m.Time
+		}
+		r.Shuffle(len(times), func(i, j int) { times[i], times[j] = times[j], times[i] })
+		for i := range times {
+			s.Input.Messages[i].Time = times[i]
+		}
+		res := run(t, align.Options{}, s.Input)
+		if n := len(kept(res.Streams[0].Pairs, 0.1)); float64(n) >= 0.01*float64(len(times)) {
+			t.Errorf("seed %d: %d of %d shuffled messages pass at FDR 0.1 (%+v)", seed, n, len(times), res.Streams[0].Diagnostics)
+		}
+	}
+}
+
+func TestCommonShiftChangesTimesOnly(t *testing.T) {
+	s := stream(20, 6)
+	before := run(t, align.Options{}, s.Input)
+	const shift = 1234567891 * time.Nanosecond * 100
+	moved := s.Input
+	tr := *s.Input.Transcript
+	tr.Words, tr.Segments = slices.Clone(tr.Words), slices.Clone(tr.Segments)
+	for i := range tr.Words {
+		tr.Words[i].Start += shift
+		tr.Words[i].End += shift
+	}
+	for i := range tr.Segments {
+		tr.Segments[i].Start += shift
+		tr.Segments[i].End += shift
+	}
+	moved.Transcript = &tr
+	moved.Messages = slices.Clone(moved.Messages)
+	for i := range moved.Messages {
+		moved.Messages[i].Time += shift
+	}
+	after := run(t, align.Options{}, moved)
+	a, b := before.Streams[0].Pairs, slices.Clone(after.Streams[0].Pairs)
+	for i := range b {
+		b[i].SpeechStart -= shift
+		b[i].SpeechEnd -= shift
+		b[i].MessageTime -= shift
+	}
+	if !reflect.DeepEqual(a, b) {
+		t.Error("a common shift of both clocks changed the pairs")
+	}
+}
+
+func TestOrderOfStreamsDoesNotMatter(t *testing.T) {
+	a, b, c := stream(30, 5), stream(31, 5), stream(32, 5)
+	one := run(t, align.Options{}, a.Input, b.Input, c.Input)
+	two := run(t, align.Options{}, c.Input, a.Input, b.Input)
+	if !reflect.DeepEqual(one.Streams, two.Streams) {
+		t.Error("the order of the inputs changed the result")
+	}
+}
+
+func TestWorkersDoNotMatter(t *testing.T) {
+	a, b := stream(33, 5), stream(34, 5)
+	one := run(t, align.Options{Workers: 1}, a.Input, b.Input)
+	many := run(t, align.Options{Workers: 7}, a.Input, b.Input)
+	if !reflect.DeepEqual(one.Streams, many.Streams) {
+		t.Error("the number of workers changed the result")
+	}
+}
+
+func TestAuthorsNamesDoNotMatter(t *testing.T) {
+	s := stream(35, 6)
+	before := run(t, align.Options{}, s.Input)
+	renamed := s.Input
+	renamed.Messages = slices.Clone(renamed.Messages)
+	for i := range renamed.Messages {
+		m := &renamed.Messages[i]
+		m.Author.ID = "x" + m.Author.ID
+		m.Author.Name = fmt.Sprintf("Q%dZ", len(m.Author.Name)*7919+i%1)
+	}
+	after := run(t, align.Options{}, renamed)
+	a, b := slices.Clone(before.Streams[0].Pairs), slices.Clone(after.Streams[0].Pairs)
+	hashes := map[string]string{}
+	for i := range a {
+		if h, ok := hashes[a[i].AuthorHash]; ok && h != b[i].AuthorHash {
+			t.Fatal("one author got two hashes")
+		}
+		hashes[a[i].AuthorHash] = b[i].AuthorHash
+		if a[i].AuthorHash == b[i].AuthorHash {
+			t.Fatal("another id has the same hash")
+		}
+		a[i].AuthorHash, b[i].AuthorHash = "", ""
+	}
+	if !reflect.DeepEqual(a, b) {
+		t.Error("renaming authors changed the pairs")
+	}
+}
+
+func TestUnrelatedStreamChangesLittle(t *testing.T) {
+	s, other := stream(40, 10), synth.Make(synth.Config{Seed: 41, Minutes: 10, Lag: []align.TruthLag{{Lag: -4}},
+		Delay: synth.Delay{Law: "gamma", Median: 5, Spread: 0.4}, Rate: 60, Spam: 0.2})
+	for i := range other.Input.Messages { // its chat answers nothing, and its words are other words
+		other.Input.Messages[i].Text = "zq" + other.Input.Messages[i].Text
+		other.Input.Messages[i].Emotes = nil
+		other.Input.Messages[i].Author.ID += "other"
+	}
+	alone := run(t, align.Options{}, s.Input)
+	both := run(t, align.Options{}, s.Input, other.Input)
+	mine := both.Streams[slices.IndexFunc(both.Streams, func(r align.StreamResult) bool { return r.Stream == s.Input.Stream })]
+	a, b := kept(alone.Streams[0].Pairs, 0.1), kept(mine.Pairs, 0.1)
+	same := 0
+	for id, w := range a {
+		if b[id] == w {
+			same++
+		}
+	}
+	if union := len(a) + len(b) - same; float64(same) < 0.9*float64(union) {
+		t.Errorf("an unrelated stream changed the pairs kept: %d alone, %d with it, %d the same", len(a), len(b), same)
+	}
+	for i, p := range mine.Lag {
+		if d := (p.Lag - alone.Streams[0].Lag[i].Lag).Abs(); d > 300*time.Millisecond {
+			t.Errorf("an unrelated stream moved the lag by %v", d)
+		}
+	}
+}
+
+func TestFixedLagIsKept(t *testing.T) {
+	s := stream(50, 6)
+	want := []align.LagPiece{{From: 0, Lag: 7 * time.Second}, {From: 198 * time.Second, Lag: 12 * time.Second}}
+	r := run(t, align.Options{FixedLag: want}, s.Input)
+	for i, p := range r.Streams[0].Lag {
+		if p.Lag != want[i].Lag || p.From != want[i].From {
+			t.Errorf("piece %d is %v, want %v", i, p, want[i])
+		}
+	}
+	if score := align.ScorePairs(r.Streams[0].Pairs, &s.Truth, 0.1); score.Precision < 0.87 || score.Recall < 0.6 {
+		t.Errorf("with the true lag: %+v", score)
+	}
+}
+
+func TestSpeechThatAnswersChat(t *testing.T) {
+	// the streamer reads half of a row of questions aloud, 3 s after they were written
+	var in align.Input
+	in.Stream, in.Transcript = "s", &speech.Transcript{}
+	r := rand.New(rand.NewPCG(5, 5))
+	words := []string{"apple", "river", "castle", "thunder", "violin", "pepper", "mirror", "candle", "rocket", "garden", "tiger", "window"}
+	want := map[string]time.Duration{}
+	at := 0.0
+	for i := range 150 {
+		a, b := words[r.IntN(len(words))], words[r.IntN(len(words))]
+		m := chat.Message{ID: fmt.Sprint(i), Time: time.Duration((at + 5) * float64(time.Second)), Text: "what about " + a + " and " + b, Author: chat.Author{ID: fmt.Sprint(i % 20)}}
+		in.Messages = append(in.Messages, m)
+		x, y := words[r.IntN(len(words))], words[r.IntN(len(words))]
+		if i%2 == 0 {
+			x, y = a, b
+			want[m.ID] = time.Duration((at + 3) * float64(time.Second))
+		}
+		for k, w := range []string{"well", x, "and", y, "okay."} {
+			t0 := at + 3 + 0.4*float64(k)
+			in.Transcript.Words = append(in.Transcript.Words, speech.Word{Text: w, Start: time.Duration(t0 * float64(time.Second)), End: time.Duration((t0 + 0.35) * float64(time.Second)), Prob: -1, Timed: true})
+		}
+		at += 5 + 4*r.Float64()
+	}
+	in.Transcript.Segments = []speech.Segment{{Last: len(in.Transcript.Words)}}
+	res := run(t, align.Options{Direction: align.ChatToSpeech}, in)
+	right, all := 0, 0
+	for _, p := range res.Streams[0].Pairs {
+		if p.FDR <= 0.1 {
+			all++
+			if s, ok := want[p.MessageID]; ok && s >= p.SpeechStart && s < p.SpeechEnd {
+				right++
+			}
+		}
+	}
+	if all < 40 || float64(right) < 0.85*float64(all) {
+		t.Errorf("%d pairs kept, %d right; lag %v", all, right, res.Streams[0].Lag)
+	}
+}
+
+func TestNothingToPair(t *testing.T) {
+	s := stream(60, 2)
+	for name, in := range map[string]align.Input{
+		"nothing":      {Stream: "s"},
+		"no speech":    {Stream: "s", Messages: s.Input.Messages},
+		"no chat":      {Stream: "s", Transcript: s.Input.Transcript},
+		"one message":  {Stream: "s", Transcript: s.Input.Transcript, Messages: s.Input.Messages[:1]},
+		"no words":     {Stream: "s", Transcript: &speech.Transcript{}, Messages: s.Input.Messages},
+		"empty texts":  {Stream: "s", Transcript: s.Input.Transcript, Messages: make([]chat.Message, 40)},
+		"distant chat": {Stream: "s", Transcript: s.Input.Transcript, Messages: []chat.Message{{ID: "a", Time: 300 * time.Hour, Text: "hi"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, d := range []align.Direction{align.SpeechToChat, align.ChatToSpeech} {
+				r := run(t, align.Options{Direction: d}, in)
+				if n := len(kept(r.Streams[0].Pairs, 0.1)); n > 0 {
+					t.Errorf("%v: %d pairs kept", d, n)
+				}
+				if len(r.Streams[0].Diagnostics.Notes) == 0 {
+					t.Errorf("%v: says nothing about it", d)
+				}
+			}
+		})
+	}
+}
+
+func TestRefusesBadOptions(t *testing.T) {
+	for _, o := range []align.Options{
+		{MaxWindow: time.Hour}, {DelayMin: 5 * time.Second, DelayMax: time.Second}, {LagMin: 2, LagMax: 1}, {Decoys: -1},
+		{Without: []string{"luck"}}, {FixedLag: []align.LagPiece{{From: 5}, {From: 5}}}, {Direction: 9},
+	} {
+		if _, err := align.Align(t.Context(), nil, o); err == nil {
+			t.Errorf("%+v is taken", o)
+		}
+	}
+	s := stream(61, 1)
+	if _, err := align.Align(t.Context(), []align.Input{s.Input, s.Input}, align.Options{}); err == nil {
+		t.Error("two streams of one id are taken")
+	}
+}
+
+func TestStopsWhenCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := align.Align(ctx, []align.Input{stream(62, 3).Input}, align.Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	s := stream(63, 5)
+	r := run(t, align.Options{}, s.Input)
+	for i, p := range r.Streams[0].Pairs {
+		e, err := r.Explain(0, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, inside := e.Background, 0.0
+		for _, c := range e.Candidates {
+			sum += c.Probability
+			if c.Start >= p.SpeechStart && c.End <= p.SpeechEnd {
+				inside += c.Probability
+			}
+		}
+		if math.Abs(sum-1) > 1e-9 || math.Abs(inside-p.Confidence) > 1e-9 {
+			t.Fatalf("pair %d: probabilities sum to %v; window holds %v, confidence is %v", i, sum, inside, p.Confidence)
+		}
+	}
+	if _, err := r.Explain(0, len(r.Streams[0].Pairs)); err == nil {
+		t.Error("a pair that is not there is explained")
+	}
+	if _, err := (&align.Result{}).Explain(0, 0); err == nil {
+		t.Error("a result without a model explains")
+	}
+}
+
+func TestBeatsBaselines(t *testing.T) {
+	s := stream(70, 10)
+	r := run(t, align.Options{}, s.Input)
+	ours := align.ScorePairs(r.Streams[0].Pairs, &s.Truth, 0.1).F1
+	for _, name := range align.BaselineNames() {
+		pairs, err := align.Baseline(name, s.Input, r.Streams[0].Lag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f1 := align.ScorePairs(pairs, &s.Truth, 0.1).F1
+		t.Logf("%s: F1 %.3f, ours %.3f", name, f1, ours)
+		if f1 == 0 || f1 > ours {
+			t.Errorf("%s has F1 %.3f, we have %.3f", name, f1, ours)
+		}
+	}
+}
+
+func BenchmarkAlign(b *testing.B) {
+	s := stream(80, 30)
+	b.ReportMetric(float64(len(s.Input.Messages)), "messages")
+	for b.Loop() {
+		if _, err := align.Align(b.Context(), []align.Input{s.Input}, align.Options{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
