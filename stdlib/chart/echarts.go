@@ -46,7 +46,7 @@ func Options(c Chart) map[string]any {
 	}
 	base.Validate()
 	options := base.JSON()
-	options["banter"] = map[string]any{"x": axisHints(x), "y": axisHints(y)}
+	options["banter"] = map[string]any{"x": axisHints(x), "y": axisHints(y), "dark": darkColors()}
 	return options
 }
 
@@ -61,6 +61,15 @@ func axisType(a Axis) string {
 		return "log"
 	}
 	return "value"
+}
+
+// darkColors gives for each color of the light theme its place in the dark one.
+func darkColors() map[string]string {
+	colors := map[string]string{}
+	for r := toneRole(Blue); r <= toneRole(Gray); r++ {
+		colors[light[r]] = dark[r]
+	}
+	return colors
 }
 
 // axisHints says how an axis's numbers are written, how far apart its ticks are, and whether its ends are no ticks.

@@ -106,6 +106,10 @@ var formatCases = []struct {
 		want: []string{`0.000 ±1ms |ada|ada|Ada: "hi Kappa"`, `6.750 ±1ms |bo|bo|Bo: "hello"`},
 	},
 	{
+		file: "chatterino.log", source: Source{Format: TwitchDownloaderText}, clock: WallFirst, report: Report{Read: 3, Kept: 3}, anyID: true,
+		want: []string{`0.000 ±1s |ada|ada|ada: "good evening"`, `3595.000 ±1s |bo|bo|bo: "nearly midnight"`, `3605.000 ±1s |ada|ada|ada: "and past it"`},
+	},
+	{
 		file: "twitchdownloader.html", source: Source{Format: TwitchDownloaderHTML}, clock: WholeSeconds, report: Report{Read: 3, Kept: 2, Malformed: 1}, lines: []int64{14}, anyID: true,
 		want: []string{
 			`3.000 ±1s |ada|ada|Ada: "hi Kappa a <b> & c" badges=subscriber/12 roles=00100 [twitch 25 Kappa="Kappa"]`,

@@ -12,7 +12,7 @@ import (
 
 // Logs with one message a line:
 //
-//	[0:01:02] name: text                     TwitchDownloader, relative times
+//	[0:01:02] name: text                     TwitchDownloader, relative times; Chatterino, times of day below a head
 //	[2024-05-01 20:01:02 UTC] name: text     TwitchDownloader, wall clock; .000 before UTC in the full form
 //	[00:01:02] <name> text                   tcd; the name may be led by a badge's sign, and bodies may run over lines
 //	[2024-05-01 20:01:02] #channel name: text  justlog
@@ -159,6 +159,20 @@ func shorten(b []byte, n int) string {
 	return string(bytes.ToValidUTF8(b, []byte("\uFFFD")))
 }
 
+// loggingSince reads the head of a log by Chatterino, "# Start logging at 2024-05-01 20:00:00 CEST", whose lines hold times
+// of day. It gives the day, as if its zone were UTC, or zero for other logs.
+func loggingSince(line []byte) time.Time {
+	rest, ok := bytes.CutPrefix(line, []byte("# Start logging at "))
+	if !ok || len(rest) < 19 {
+		return time.Time{}
+	}
+	start, ok := wallClock(rest[:19])
+	if !ok {
+		return time.Time{}
+	}
+	return start.Truncate(24 * time.Hour)
+}
+
 var (
 	errNoStamp  = errors.New("the line does not begin with a time in brackets")
 	errNoAuthor = errors.New("no name before the text")
@@ -170,6 +184,8 @@ func readText(f Format, s style) reader {
 		p.log.Source.Format = f
 		waiting := false // p.msg is complete but for lines that may follow
 		var body []byte  // its text so far
+		var day time.Time
+		var last time.Duration // time of day of the line before
 		flush := func() error {
 			if !waiting {
 				return nil
@@ -187,7 +203,18 @@ func readText(f Format, s style) reader {
 			if !some {
 				return flush()
 			}
+			if number == 1 {
+				day = loggingSince(line)
+			}
 			l, ok := parseStamp(line)
+			if ok && !day.IsZero() && l.sent.IsZero() {
+				// Times of day. Going far back means that midnight has passed.
+				if l.offset+12*time.Hour < last {
+					day = day.AddDate(0, 0, 1)
+				}
+				last = l.offset
+				l.sent, l.offset = day.Add(l.offset), 0
+			}
 			switch {
 			case !ok && s == angleStyle && waiting && len(body)+len(line) < p.limits.Record:
 				body = append(append(body, ' '), line...)

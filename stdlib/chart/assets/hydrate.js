@@ -61,21 +61,24 @@
   }
 
   function prepare(option, dark) {
-    option = JSON.parse(JSON.stringify(option));
+    var recolor = dark && option.banter && option.banter.dark || {};
+    option = JSON.parse(JSON.stringify(option), function (key, value) {
+      return key === "color" && Object.prototype.hasOwnProperty.call(recolor, value) ? recolor[value] : value;
+    });
     var hints = option.banter || { x: {}, y: {} }, fx = formats[hints.x.unit] || number, fy = formats[hints.y.unit] || number;
     delete option.banter;
     var ink = dark ? "#e6edf3" : "#1c2430", muted = dark ? "#9aa7b5" : "#5b6675", grid = dark ? "#2a313b" : "#e6e9ee";
     option.backgroundColor = "transparent";
     option.title = [].concat(option.title || []);
     option.title.forEach(function (t) { t.textStyle = { color: ink, fontSize: 15, fontWeight: 600 }; t.subtextStyle = { color: muted }; });
-    option.legend.textStyle = { color: muted };
+    Object.assign(option.legend, { textStyle: { color: muted }, icon: "roundRect", itemWidth: 16, itemHeight: 4 });
     option.legend.data = option.series.filter(function (s) { return !/ interval$/.test(s.name || ""); }).map(function (s) { return s.name; });
     [["xAxis", fx, hints.x], ["yAxis", fy, hints.y]].forEach(function (pair) {
       [].concat(option[pair[0]] || []).forEach(function (axis) {
         axis.nameTextStyle = { color: muted };
         axis.axisLabel = { color: muted, hideOverlap: true };
         if (axis.type !== "category") axis.axisLabel.formatter = pair[1];
-        else if (pair[0] === "xAxis") { axis.axisLabel.interval = 0; axis.axisLabel.width = 90; axis.axisLabel.overflow = "break"; }
+        else if (pair[0] === "xAxis") { axis.axisLabel.interval = 0; axis.axisLabel.width = 90; axis.axisLabel.overflow = "break"; axis.axisLabel.lineHeight = 14; }
         if (pair[2].step) {
           if (!pair[2].loose[0]) axis.interval = pair[2].step; // ECharts counts steps from the axis's end
           if (pair[2].loose[0]) axis.axisLabel.showMinLabel = false;
@@ -95,6 +98,7 @@
       return (p.name || p.seriesName || "") + "\n" + fx(v[0]) + ": " + fy(v[1]);
     };
     option.series.forEach(function (s) {
+      if (s.markLine) s.markLine.data.forEach(function (m) { Object.assign(m.label, { color: muted, textBorderWidth: 0 }); });
       if (s.type !== "custom") return;
       var interval = / interval$/.test(s.name || "");
       s.renderItem = interval ? area(s.data, s.step) : box;
