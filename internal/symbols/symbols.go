@@ -25,30 +25,11 @@ import (
 
 // Package holds the run-time side of one compiled package. Constants are absent: the export data has their values.
 type Package struct {
-	Funcs   map[string]any               // functions that have no type parameters
-	Vars    map[string]any               // pointers to the variables
-	Types   map[string]reflect.Type      // types that have no type parameters
-	Proxies map[string]func(p Proxy) any // by interface name: makes a value that implements it through p
+	Funcs   map[string]any          // functions that have no type parameters
+	Vars    map[string]any          // pointers to the variables
+	Types   map[string]reflect.Type // types that have no type parameters
+	Proxies map[string]reflect.Type // by interface name: the struct of functions by which yaegi implements it
 }
-
-// Proxy lets a value whose type exists only in cells stand for a compiled interface. Two proxies of equal values are
-// equal, so errors.Is and map keys work on them.
-type Proxy struct {
-	Value   any     // the cell's value
-	Invoker Invoker // finds and calls its methods
-}
-
-// Invoker calls methods of values that cells define.
-type Invoker interface {
-	// Invoke calls value's method. pointers holds one pointer for each parameter, then one for each result.
-	Invoke(value any, method string, pointers ...any)
-}
-
-// Proxied returns the proxy itself; it marks every generated proxy type.
-func (p Proxy) Proxied() Proxy { return p }
-
-// Invoke calls the method of the value that p stands for.
-func (p Proxy) Invoke(method string, pointers ...any) { p.Invoker.Invoke(p.Value, method, pointers...) }
 
 var makers = map[string]func() *Package{}
 
@@ -71,6 +52,28 @@ func Lookup(path string) (*Package, bool) {
 	p := maker()
 	loaded[path] = p
 	return p, true
+}
+
+// Exports returns the table of a package in the form that yaegi wants.
+func Exports(path string) (map[string]reflect.Value, bool) {
+	p, ok := Lookup(path)
+	if !ok {
+		return nil, false
+	}
+	table := make(map[string]reflect.Value, len(p.Funcs)+len(p.Vars)+len(p.Types)+len(p.Proxies))
+	for name, f := range p.Funcs {
+		table[name] = reflect.ValueOf(f)
+	}
+	for name, v := range p.Vars {
+		table[name] = reflect.ValueOf(v).Elem()
+	}
+	for name, t := range p.Types {
+		table[name] = reflect.Zero(reflect.PointerTo(t))
+	}
+	for name, t := range p.Proxies {
+		table["_"+name] = reflect.Zero(reflect.PointerTo(t))
+	}
+	return table, true
 }
 
 // Paths lists the import paths that cells may use, sorted.

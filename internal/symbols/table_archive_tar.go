@@ -31,51 +31,37 @@ func init() {
 				"Reader":        reflect.TypeFor[p0.Reader](),
 				"Writer":        reflect.TypeFor[p0.Writer](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"FileInfoNames": func(p Proxy) any { return proxy_archive_tar_FileInfoNames{p} },
+			Proxies: map[string]reflect.Type{
+				"FileInfoNames": reflect.TypeFor[proxy_archive_tar_FileInfoNames](),
 			},
 		}
 	}
 }
 
-type proxy_archive_tar_FileInfoNames struct{ Proxy }
-
-func (x proxy_archive_tar_FileInfoNames) Gname() (r0 string, r1 error) {
-	x.Invoke("Gname", &r0, &r1)
-	return
+type proxy_archive_tar_FileInfoNames struct {
+	IValue   any
+	WGname   func() (string, error)
+	WIsDir   func() bool
+	WModTime func() p1.Time
+	WMode    func() p2.FileMode
+	WName    func() string
+	WSize    func() int64
+	WSys     func() any
+	WUname   func() (string, error)
 }
 
-func (x proxy_archive_tar_FileInfoNames) IsDir() (r0 bool) {
-	x.Invoke("IsDir", &r0)
-	return
-}
+func (x proxy_archive_tar_FileInfoNames) Gname() (string, error) { return x.WGname() }
 
-func (x proxy_archive_tar_FileInfoNames) ModTime() (r0 p1.Time) {
-	x.Invoke("ModTime", &r0)
-	return
-}
+func (x proxy_archive_tar_FileInfoNames) IsDir() bool { return x.WIsDir() }
 
-func (x proxy_archive_tar_FileInfoNames) Mode() (r0 p2.FileMode) {
-	x.Invoke("Mode", &r0)
-	return
-}
+func (x proxy_archive_tar_FileInfoNames) ModTime() p1.Time { return x.WModTime() }
 
-func (x proxy_archive_tar_FileInfoNames) Name() (r0 string) {
-	x.Invoke("Name", &r0)
-	return
-}
+func (x proxy_archive_tar_FileInfoNames) Mode() p2.FileMode { return x.WMode() }
 
-func (x proxy_archive_tar_FileInfoNames) Size() (r0 int64) {
-	x.Invoke("Size", &r0)
-	return
-}
+func (x proxy_archive_tar_FileInfoNames) Name() string { return x.WName() }
 
-func (x proxy_archive_tar_FileInfoNames) Sys() (r0 any) {
-	x.Invoke("Sys", &r0)
-	return
-}
+func (x proxy_archive_tar_FileInfoNames) Size() int64 { return x.WSize() }
 
-func (x proxy_archive_tar_FileInfoNames) Uname() (r0 string, r1 error) {
-	x.Invoke("Uname", &r0, &r1)
-	return
-}
+func (x proxy_archive_tar_FileInfoNames) Sys() any { return x.WSys() }
+
+func (x proxy_archive_tar_FileInfoNames) Uname() (string, error) { return x.WUname() }

@@ -33,7 +33,7 @@ func init() {
 				"Reader":       reflect.TypeFor[p0.Reader](),
 				"Writer":       reflect.TypeFor[p0.Writer](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -3,16 +3,43 @@
 package symbols
 
 import (
+	p0 "banter/stdlib/dataset"
 	"reflect"
 )
 
 func init() {
 	makers["banter/stdlib/dataset"] = func() *Package {
 		return &Package{
-			Funcs:   map[string]any{},
-			Vars:    map[string]any{},
-			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Funcs: map[string]any{
+				"CheckLeaks": p0.CheckLeaks,
+				"Each":       p0.Each,
+				"FromPairs":  p0.FromPairs,
+				"JSONL":      p0.JSONL,
+				"Read":       p0.Read,
+				"RowID":      p0.RowID,
+				"Sort":       p0.Sort,
+				"Validate":   p0.Validate,
+				"Write":      p0.Write,
+			},
+			Vars: map[string]any{},
+			Types: map[string]reflect.Type{
+				"Balance":     reflect.TypeFor[p0.Balance](),
+				"By":          reflect.TypeFor[p0.By](),
+				"Card":        reflect.TypeFor[p0.Card](),
+				"Export":      reflect.TypeFor[p0.Export](),
+				"Exported":    reflect.TypeFor[p0.Exported](),
+				"Form":        reflect.TypeFor[p0.Form](),
+				"Group":       reflect.TypeFor[p0.Group](),
+				"Leak":        reflect.TypeFor[p0.Leak](),
+				"LeakExample": reflect.TypeFor[p0.LeakExample](),
+				"Leaks":       reflect.TypeFor[p0.Leaks](),
+				"Made":        reflect.TypeFor[p0.Made](),
+				"Meta":        reflect.TypeFor[p0.Meta](),
+				"Options":     reflect.TypeFor[p0.Options](),
+				"Row":         reflect.TypeFor[p0.Row](),
+				"Trait":       reflect.TypeFor[p0.Trait](),
+			},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -34,21 +34,19 @@ func init() {
 				"Type":        reflect.TypeFor[p0.Type](),
 				"Weights":     reflect.TypeFor[p0.Weights](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Weights": func(p Proxy) any { return proxy_banter_stdlib_lm_Weights{p} },
+			Proxies: map[string]reflect.Type{
+				"Weights": reflect.TypeFor[proxy_banter_stdlib_lm_Weights](),
 			},
 		}
 	}
 }
 
-type proxy_banter_stdlib_lm_Weights struct{ Proxy }
-
-func (x proxy_banter_stdlib_lm_Weights) Names() (r0 []string) {
-	x.Invoke("Names", &r0)
-	return
+type proxy_banter_stdlib_lm_Weights struct {
+	IValue  any
+	WNames  func() []string
+	WTensor func(a0 string) (p0.Tensor, bool)
 }
 
-func (x proxy_banter_stdlib_lm_Weights) Tensor(a0 string) (r0 p0.Tensor, r1 bool) {
-	x.Invoke("Tensor", &a0, &r0, &r1)
-	return
-}
+func (x proxy_banter_stdlib_lm_Weights) Names() []string { return x.WNames() }
+
+func (x proxy_banter_stdlib_lm_Weights) Tensor(a0 string) (p0.Tensor, bool) { return x.WTensor(a0) }

@@ -25,7 +25,7 @@ func init() {
 				"Reader":  reflect.TypeFor[p0.Reader](),
 				"Track":   reflect.TypeFor[p0.Track](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

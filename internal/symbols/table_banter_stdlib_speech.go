@@ -4,6 +4,8 @@ package symbols
 
 import (
 	p0 "banter/stdlib/speech"
+	p1 "context"
+	p2 "encoding/json"
 	"reflect"
 )
 
@@ -12,17 +14,47 @@ func init() {
 		return &Package{
 			Funcs: map[string]any{
 				"Compare":       p0.Compare,
+				"Import":        p0.Import,
+				"NewOptions":    p0.NewOptions,
+				"ReadParquet":   p0.ReadParquet,
 				"ReadReference": p0.ReadReference,
+				"Transcribe":    p0.Transcribe,
 				"WER":           p0.WER,
+				"WriteParquet":  p0.WriteParquet,
+				"WriteSRT":      p0.WriteSRT,
+				"WriteVTT":      p0.WriteVTT,
 			},
 			Vars: map[string]any{},
 			Types: map[string]reflect.Type{
+				"Engine":     reflect.TypeFor[p0.Engine](),
+				"Gates":      reflect.TypeFor[p0.Gates](),
+				"Options":    reflect.TypeFor[p0.Options](),
 				"Score":      reflect.TypeFor[p0.Score](),
 				"Segment":    reflect.TypeFor[p0.Segment](),
+				"Source":     reflect.TypeFor[p0.Source](),
 				"Transcript": reflect.TypeFor[p0.Transcript](),
 				"Word":       reflect.TypeFor[p0.Word](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{
+				"Engine": reflect.TypeFor[proxy_banter_stdlib_speech_Engine](),
+				"Source": reflect.TypeFor[proxy_banter_stdlib_speech_Source](),
+			},
 		}
 	}
 }
+
+type proxy_banter_stdlib_speech_Engine struct {
+	IValue any
+	WCall  func(a0 p1.Context, a1 string, a2 any, a3 []byte) (p2.RawMessage, []byte, error)
+}
+
+func (x proxy_banter_stdlib_speech_Engine) Call(a0 p1.Context, a1 string, a2 any, a3 []byte) (p2.RawMessage, []byte, error) {
+	return x.WCall(a0, a1, a2, a3)
+}
+
+type proxy_banter_stdlib_speech_Source struct {
+	IValue any
+	WRead  func(a0 []float32) (int, error)
+}
+
+func (x proxy_banter_stdlib_speech_Source) Read(a0 []float32) (int, error) { return x.WRead(a0) }

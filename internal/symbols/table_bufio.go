@@ -40,7 +40,7 @@ func init() {
 				"SplitFunc":  reflect.TypeFor[p0.SplitFunc](),
 				"Writer":     reflect.TypeFor[p0.Writer](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

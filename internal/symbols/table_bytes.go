@@ -79,7 +79,7 @@ func init() {
 				"Buffer": reflect.TypeFor[p0.Buffer](),
 				"Reader": reflect.TypeFor[p0.Reader](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -17,7 +17,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"StructuralError": reflect.TypeFor[p0.StructuralError](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -27,29 +27,27 @@ func init() {
 				"WriteError":        reflect.TypeFor[p0.WriteError](),
 				"Writer":            reflect.TypeFor[p0.Writer](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Reader":   func(p Proxy) any { return proxy_compress_flate_Reader{p} },
-				"Resetter": func(p Proxy) any { return proxy_compress_flate_Resetter{p} },
+			Proxies: map[string]reflect.Type{
+				"Reader":   reflect.TypeFor[proxy_compress_flate_Reader](),
+				"Resetter": reflect.TypeFor[proxy_compress_flate_Resetter](),
 			},
 		}
 	}
 }
 
-type proxy_compress_flate_Reader struct{ Proxy }
-
-func (x proxy_compress_flate_Reader) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+type proxy_compress_flate_Reader struct {
+	IValue    any
+	WRead     func(a0 []byte) (int, error)
+	WReadByte func() (byte, error)
 }
 
-func (x proxy_compress_flate_Reader) ReadByte() (r0 byte, r1 error) {
-	x.Invoke("ReadByte", &r0, &r1)
-	return
+func (x proxy_compress_flate_Reader) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_compress_flate_Reader) ReadByte() (byte, error) { return x.WReadByte() }
+
+type proxy_compress_flate_Resetter struct {
+	IValue any
+	WReset func(a0 p1.Reader, a1 []byte) error
 }
 
-type proxy_compress_flate_Resetter struct{ Proxy }
-
-func (x proxy_compress_flate_Resetter) Reset(a0 p1.Reader, a1 []byte) (r0 error) {
-	x.Invoke("Reset", &a0, &a1, &r0)
-	return
-}
+func (x proxy_compress_flate_Resetter) Reset(a0 p1.Reader, a1 []byte) error { return x.WReset(a0, a1) }

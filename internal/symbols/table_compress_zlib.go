@@ -27,16 +27,16 @@ func init() {
 				"Resetter": reflect.TypeFor[p0.Resetter](),
 				"Writer":   reflect.TypeFor[p0.Writer](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Resetter": func(p Proxy) any { return proxy_compress_zlib_Resetter{p} },
+			Proxies: map[string]reflect.Type{
+				"Resetter": reflect.TypeFor[proxy_compress_zlib_Resetter](),
 			},
 		}
 	}
 }
 
-type proxy_compress_zlib_Resetter struct{ Proxy }
-
-func (x proxy_compress_zlib_Resetter) Reset(a0 p1.Reader, a1 []byte) (r0 error) {
-	x.Invoke("Reset", &a0, &a1, &r0)
-	return
+type proxy_compress_zlib_Resetter struct {
+	IValue any
+	WReset func(a0 p1.Reader, a1 []byte) error
 }
+
+func (x proxy_compress_zlib_Resetter) Reset(a0 p1.Reader, a1 []byte) error { return x.WReset(a0, a1) }

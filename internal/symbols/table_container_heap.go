@@ -21,34 +21,28 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Interface": reflect.TypeFor[p0.Interface](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Interface": func(p Proxy) any { return proxy_container_heap_Interface{p} },
+			Proxies: map[string]reflect.Type{
+				"Interface": reflect.TypeFor[proxy_container_heap_Interface](),
 			},
 		}
 	}
 }
 
-type proxy_container_heap_Interface struct{ Proxy }
-
-func (x proxy_container_heap_Interface) Len() (r0 int) {
-	x.Invoke("Len", &r0)
-	return
+type proxy_container_heap_Interface struct {
+	IValue any
+	WLen   func() int
+	WLess  func(a0 int, a1 int) bool
+	WPop   func() any
+	WPush  func(a0 any)
+	WSwap  func(a0 int, a1 int)
 }
 
-func (x proxy_container_heap_Interface) Less(a0 int, a1 int) (r0 bool) {
-	x.Invoke("Less", &a0, &a1, &r0)
-	return
-}
+func (x proxy_container_heap_Interface) Len() int { return x.WLen() }
 
-func (x proxy_container_heap_Interface) Pop() (r0 any) {
-	x.Invoke("Pop", &r0)
-	return
-}
+func (x proxy_container_heap_Interface) Less(a0 int, a1 int) bool { return x.WLess(a0, a1) }
 
-func (x proxy_container_heap_Interface) Push(a0 any) {
-	x.Invoke("Push", &a0)
-}
+func (x proxy_container_heap_Interface) Pop() any { return x.WPop() }
 
-func (x proxy_container_heap_Interface) Swap(a0 int, a1 int) {
-	x.Invoke("Swap", &a0, &a1)
-}
+func (x proxy_container_heap_Interface) Push(a0 any) { x.WPush(a0) }
+
+func (x proxy_container_heap_Interface) Swap(a0 int, a1 int) { x.WSwap(a0, a1) }

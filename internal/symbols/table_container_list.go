@@ -18,7 +18,7 @@ func init() {
 				"Element": reflect.TypeFor[p0.Element](),
 				"List":    reflect.TypeFor[p0.List](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -17,7 +17,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Ring": reflect.TypeFor[p0.Ring](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

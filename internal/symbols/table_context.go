@@ -34,31 +34,25 @@ func init() {
 				"CancelFunc":      reflect.TypeFor[p0.CancelFunc](),
 				"Context":         reflect.TypeFor[p0.Context](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Context": func(p Proxy) any { return proxy_context_Context{p} },
+			Proxies: map[string]reflect.Type{
+				"Context": reflect.TypeFor[proxy_context_Context](),
 			},
 		}
 	}
 }
 
-type proxy_context_Context struct{ Proxy }
-
-func (x proxy_context_Context) Deadline() (r0 p1.Time, r1 bool) {
-	x.Invoke("Deadline", &r0, &r1)
-	return
+type proxy_context_Context struct {
+	IValue    any
+	WDeadline func() (p1.Time, bool)
+	WDone     func() <-chan struct{}
+	WErr      func() error
+	WValue    func(a0 any) any
 }
 
-func (x proxy_context_Context) Done() (r0 <-chan struct{}) {
-	x.Invoke("Done", &r0)
-	return
-}
+func (x proxy_context_Context) Deadline() (p1.Time, bool) { return x.WDeadline() }
 
-func (x proxy_context_Context) Err() (r0 error) {
-	x.Invoke("Err", &r0)
-	return
-}
+func (x proxy_context_Context) Done() <-chan struct{} { return x.WDone() }
 
-func (x proxy_context_Context) Value(a0 any) (r0 any) {
-	x.Invoke("Value", &a0, &r0)
-	return
-}
+func (x proxy_context_Context) Err() error { return x.WErr() }
+
+func (x proxy_context_Context) Value(a0 any) any { return x.WValue(a0) }

@@ -28,86 +28,82 @@ func init() {
 				"Signer":        reflect.TypeFor[p0.Signer](),
 				"SignerOpts":    reflect.TypeFor[p0.SignerOpts](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Decapsulator":  func(p Proxy) any { return proxy_crypto_Decapsulator{p} },
-				"Decrypter":     func(p Proxy) any { return proxy_crypto_Decrypter{p} },
-				"Encapsulator":  func(p Proxy) any { return proxy_crypto_Encapsulator{p} },
-				"MessageSigner": func(p Proxy) any { return proxy_crypto_MessageSigner{p} },
-				"Signer":        func(p Proxy) any { return proxy_crypto_Signer{p} },
-				"SignerOpts":    func(p Proxy) any { return proxy_crypto_SignerOpts{p} },
+			Proxies: map[string]reflect.Type{
+				"Decapsulator":  reflect.TypeFor[proxy_crypto_Decapsulator](),
+				"Decrypter":     reflect.TypeFor[proxy_crypto_Decrypter](),
+				"Encapsulator":  reflect.TypeFor[proxy_crypto_Encapsulator](),
+				"MessageSigner": reflect.TypeFor[proxy_crypto_MessageSigner](),
+				"Signer":        reflect.TypeFor[proxy_crypto_Signer](),
+				"SignerOpts":    reflect.TypeFor[proxy_crypto_SignerOpts](),
 			},
 		}
 	}
 }
 
-type proxy_crypto_Decapsulator struct{ Proxy }
-
-func (x proxy_crypto_Decapsulator) Decapsulate(a0 []byte) (r0 []byte, r1 error) {
-	x.Invoke("Decapsulate", &a0, &r0, &r1)
-	return
+type proxy_crypto_Decapsulator struct {
+	IValue        any
+	WDecapsulate  func(a0 []byte) ([]byte, error)
+	WEncapsulator func() p0.Encapsulator
 }
 
-func (x proxy_crypto_Decapsulator) Encapsulator() (r0 p0.Encapsulator) {
-	x.Invoke("Encapsulator", &r0)
-	return
+func (x proxy_crypto_Decapsulator) Decapsulate(a0 []byte) ([]byte, error) { return x.WDecapsulate(a0) }
+
+func (x proxy_crypto_Decapsulator) Encapsulator() p0.Encapsulator { return x.WEncapsulator() }
+
+type proxy_crypto_Decrypter struct {
+	IValue   any
+	WDecrypt func(a0 p1.Reader, a1 []byte, a2 p0.DecrypterOpts) ([]byte, error)
+	WPublic  func() p0.PublicKey
 }
 
-type proxy_crypto_Decrypter struct{ Proxy }
-
-func (x proxy_crypto_Decrypter) Decrypt(a0 p1.Reader, a1 []byte, a2 p0.DecrypterOpts) (r0 []byte, r1 error) {
-	x.Invoke("Decrypt", &a0, &a1, &a2, &r0, &r1)
-	return
+func (x proxy_crypto_Decrypter) Decrypt(a0 p1.Reader, a1 []byte, a2 p0.DecrypterOpts) ([]byte, error) {
+	return x.WDecrypt(a0, a1, a2)
 }
 
-func (x proxy_crypto_Decrypter) Public() (r0 p0.PublicKey) {
-	x.Invoke("Public", &r0)
-	return
+func (x proxy_crypto_Decrypter) Public() p0.PublicKey { return x.WPublic() }
+
+type proxy_crypto_Encapsulator struct {
+	IValue       any
+	WBytes       func() []byte
+	WEncapsulate func() ([]byte, []byte)
 }
 
-type proxy_crypto_Encapsulator struct{ Proxy }
+func (x proxy_crypto_Encapsulator) Bytes() []byte { return x.WBytes() }
 
-func (x proxy_crypto_Encapsulator) Bytes() (r0 []byte) {
-	x.Invoke("Bytes", &r0)
-	return
+func (x proxy_crypto_Encapsulator) Encapsulate() ([]byte, []byte) { return x.WEncapsulate() }
+
+type proxy_crypto_MessageSigner struct {
+	IValue       any
+	WPublic      func() p0.PublicKey
+	WSign        func(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) ([]byte, error)
+	WSignMessage func(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) ([]byte, error)
 }
 
-func (x proxy_crypto_Encapsulator) Encapsulate() (r0 []byte, r1 []byte) {
-	x.Invoke("Encapsulate", &r0, &r1)
-	return
+func (x proxy_crypto_MessageSigner) Public() p0.PublicKey { return x.WPublic() }
+
+func (x proxy_crypto_MessageSigner) Sign(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) ([]byte, error) {
+	return x.WSign(a0, a1, a2)
 }
 
-type proxy_crypto_MessageSigner struct{ Proxy }
-
-func (x proxy_crypto_MessageSigner) Public() (r0 p0.PublicKey) {
-	x.Invoke("Public", &r0)
-	return
+func (x proxy_crypto_MessageSigner) SignMessage(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) ([]byte, error) {
+	return x.WSignMessage(a0, a1, a2)
 }
 
-func (x proxy_crypto_MessageSigner) Sign(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) (r0 []byte, r1 error) {
-	x.Invoke("Sign", &a0, &a1, &a2, &r0, &r1)
-	return
+type proxy_crypto_Signer struct {
+	IValue  any
+	WPublic func() p0.PublicKey
+	WSign   func(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) ([]byte, error)
 }
 
-func (x proxy_crypto_MessageSigner) SignMessage(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) (r0 []byte, r1 error) {
-	x.Invoke("SignMessage", &a0, &a1, &a2, &r0, &r1)
-	return
+func (x proxy_crypto_Signer) Public() p0.PublicKey { return x.WPublic() }
+
+func (x proxy_crypto_Signer) Sign(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) ([]byte, error) {
+	return x.WSign(a0, a1, a2)
 }
 
-type proxy_crypto_Signer struct{ Proxy }
-
-func (x proxy_crypto_Signer) Public() (r0 p0.PublicKey) {
-	x.Invoke("Public", &r0)
-	return
+type proxy_crypto_SignerOpts struct {
+	IValue    any
+	WHashFunc func() p0.Hash
 }
 
-func (x proxy_crypto_Signer) Sign(a0 p1.Reader, a1 []byte, a2 p0.SignerOpts) (r0 []byte, r1 error) {
-	x.Invoke("Sign", &a0, &a1, &a2, &r0, &r1)
-	return
-}
-
-type proxy_crypto_SignerOpts struct{ Proxy }
-
-func (x proxy_crypto_SignerOpts) HashFunc() (r0 p0.Hash) {
-	x.Invoke("HashFunc", &r0)
-	return
-}
+func (x proxy_crypto_SignerOpts) HashFunc() p0.Hash { return x.WHashFunc() }

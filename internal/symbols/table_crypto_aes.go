@@ -17,7 +17,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"KeySizeError": reflect.TypeFor[p0.KeySizeError](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

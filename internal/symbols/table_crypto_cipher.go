@@ -31,66 +31,62 @@ func init() {
 				"StreamReader": reflect.TypeFor[p0.StreamReader](),
 				"StreamWriter": reflect.TypeFor[p0.StreamWriter](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"AEAD":      func(p Proxy) any { return proxy_crypto_cipher_AEAD{p} },
-				"Block":     func(p Proxy) any { return proxy_crypto_cipher_Block{p} },
-				"BlockMode": func(p Proxy) any { return proxy_crypto_cipher_BlockMode{p} },
-				"Stream":    func(p Proxy) any { return proxy_crypto_cipher_Stream{p} },
+			Proxies: map[string]reflect.Type{
+				"AEAD":      reflect.TypeFor[proxy_crypto_cipher_AEAD](),
+				"Block":     reflect.TypeFor[proxy_crypto_cipher_Block](),
+				"BlockMode": reflect.TypeFor[proxy_crypto_cipher_BlockMode](),
+				"Stream":    reflect.TypeFor[proxy_crypto_cipher_Stream](),
 			},
 		}
 	}
 }
 
-type proxy_crypto_cipher_AEAD struct{ Proxy }
-
-func (x proxy_crypto_cipher_AEAD) NonceSize() (r0 int) {
-	x.Invoke("NonceSize", &r0)
-	return
+type proxy_crypto_cipher_AEAD struct {
+	IValue     any
+	WNonceSize func() int
+	WOpen      func(a0 []byte, a1 []byte, a2 []byte, a3 []byte) ([]byte, error)
+	WOverhead  func() int
+	WSeal      func(a0 []byte, a1 []byte, a2 []byte, a3 []byte) []byte
 }
 
-func (x proxy_crypto_cipher_AEAD) Open(a0 []byte, a1 []byte, a2 []byte, a3 []byte) (r0 []byte, r1 error) {
-	x.Invoke("Open", &a0, &a1, &a2, &a3, &r0, &r1)
-	return
+func (x proxy_crypto_cipher_AEAD) NonceSize() int { return x.WNonceSize() }
+
+func (x proxy_crypto_cipher_AEAD) Open(a0 []byte, a1 []byte, a2 []byte, a3 []byte) ([]byte, error) {
+	return x.WOpen(a0, a1, a2, a3)
 }
 
-func (x proxy_crypto_cipher_AEAD) Overhead() (r0 int) {
-	x.Invoke("Overhead", &r0)
-	return
+func (x proxy_crypto_cipher_AEAD) Overhead() int { return x.WOverhead() }
+
+func (x proxy_crypto_cipher_AEAD) Seal(a0 []byte, a1 []byte, a2 []byte, a3 []byte) []byte {
+	return x.WSeal(a0, a1, a2, a3)
 }
 
-func (x proxy_crypto_cipher_AEAD) Seal(a0 []byte, a1 []byte, a2 []byte, a3 []byte) (r0 []byte) {
-	x.Invoke("Seal", &a0, &a1, &a2, &a3, &r0)
-	return
+type proxy_crypto_cipher_Block struct {
+	IValue     any
+	WBlockSize func() int
+	WDecrypt   func(a0 []byte, a1 []byte)
+	WEncrypt   func(a0 []byte, a1 []byte)
 }
 
-type proxy_crypto_cipher_Block struct{ Proxy }
+func (x proxy_crypto_cipher_Block) BlockSize() int { return x.WBlockSize() }
 
-func (x proxy_crypto_cipher_Block) BlockSize() (r0 int) {
-	x.Invoke("BlockSize", &r0)
-	return
+func (x proxy_crypto_cipher_Block) Decrypt(a0 []byte, a1 []byte) { x.WDecrypt(a0, a1) }
+
+func (x proxy_crypto_cipher_Block) Encrypt(a0 []byte, a1 []byte) { x.WEncrypt(a0, a1) }
+
+type proxy_crypto_cipher_BlockMode struct {
+	IValue       any
+	WBlockSize   func() int
+	WCryptBlocks func(a0 []byte, a1 []byte)
 }
 
-func (x proxy_crypto_cipher_Block) Decrypt(a0 []byte, a1 []byte) {
-	x.Invoke("Decrypt", &a0, &a1)
+func (x proxy_crypto_cipher_BlockMode) BlockSize() int { return x.WBlockSize() }
+
+func (x proxy_crypto_cipher_BlockMode) CryptBlocks(a0 []byte, a1 []byte) { x.WCryptBlocks(a0, a1) }
+
+type proxy_crypto_cipher_Stream struct {
+	IValue        any
+	WXORKeyStream func(a0 []byte, a1 []byte)
 }
 
-func (x proxy_crypto_cipher_Block) Encrypt(a0 []byte, a1 []byte) {
-	x.Invoke("Encrypt", &a0, &a1)
-}
-
-type proxy_crypto_cipher_BlockMode struct{ Proxy }
-
-func (x proxy_crypto_cipher_BlockMode) BlockSize() (r0 int) {
-	x.Invoke("BlockSize", &r0)
-	return
-}
-
-func (x proxy_crypto_cipher_BlockMode) CryptBlocks(a0 []byte, a1 []byte) {
-	x.Invoke("CryptBlocks", &a0, &a1)
-}
-
-type proxy_crypto_cipher_Stream struct{ Proxy }
-
-func (x proxy_crypto_cipher_Stream) XORKeyStream(a0 []byte, a1 []byte) {
-	x.Invoke("XORKeyStream", &a0, &a1)
-}
+func (x proxy_crypto_cipher_Stream) XORKeyStream(a0 []byte, a1 []byte) { x.WXORKeyStream(a0, a1) }

@@ -23,7 +23,7 @@ func init() {
 				"PrivateKey": reflect.TypeFor[p0.PrivateKey](),
 				"PublicKey":  reflect.TypeFor[p0.PublicKey](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

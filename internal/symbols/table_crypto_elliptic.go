@@ -27,41 +27,41 @@ func init() {
 				"Curve":       reflect.TypeFor[p0.Curve](),
 				"CurveParams": reflect.TypeFor[p0.CurveParams](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Curve": func(p Proxy) any { return proxy_crypto_elliptic_Curve{p} },
+			Proxies: map[string]reflect.Type{
+				"Curve": reflect.TypeFor[proxy_crypto_elliptic_Curve](),
 			},
 		}
 	}
 }
 
-type proxy_crypto_elliptic_Curve struct{ Proxy }
-
-func (x proxy_crypto_elliptic_Curve) Add(a0 *p1.Int, a1 *p1.Int, a2 *p1.Int, a3 *p1.Int) (r0 *p1.Int, r1 *p1.Int) {
-	x.Invoke("Add", &a0, &a1, &a2, &a3, &r0, &r1)
-	return
+type proxy_crypto_elliptic_Curve struct {
+	IValue          any
+	WAdd            func(a0 *p1.Int, a1 *p1.Int, a2 *p1.Int, a3 *p1.Int) (*p1.Int, *p1.Int)
+	WDouble         func(a0 *p1.Int, a1 *p1.Int) (*p1.Int, *p1.Int)
+	WIsOnCurve      func(a0 *p1.Int, a1 *p1.Int) bool
+	WParams         func() *p0.CurveParams
+	WScalarBaseMult func(a0 []byte) (*p1.Int, *p1.Int)
+	WScalarMult     func(a0 *p1.Int, a1 *p1.Int, a2 []byte) (*p1.Int, *p1.Int)
 }
 
-func (x proxy_crypto_elliptic_Curve) Double(a0 *p1.Int, a1 *p1.Int) (r0 *p1.Int, r1 *p1.Int) {
-	x.Invoke("Double", &a0, &a1, &r0, &r1)
-	return
+func (x proxy_crypto_elliptic_Curve) Add(a0 *p1.Int, a1 *p1.Int, a2 *p1.Int, a3 *p1.Int) (*p1.Int, *p1.Int) {
+	return x.WAdd(a0, a1, a2, a3)
 }
 
-func (x proxy_crypto_elliptic_Curve) IsOnCurve(a0 *p1.Int, a1 *p1.Int) (r0 bool) {
-	x.Invoke("IsOnCurve", &a0, &a1, &r0)
-	return
+func (x proxy_crypto_elliptic_Curve) Double(a0 *p1.Int, a1 *p1.Int) (*p1.Int, *p1.Int) {
+	return x.WDouble(a0, a1)
 }
 
-func (x proxy_crypto_elliptic_Curve) Params() (r0 *p0.CurveParams) {
-	x.Invoke("Params", &r0)
-	return
+func (x proxy_crypto_elliptic_Curve) IsOnCurve(a0 *p1.Int, a1 *p1.Int) bool {
+	return x.WIsOnCurve(a0, a1)
 }
 
-func (x proxy_crypto_elliptic_Curve) ScalarBaseMult(a0 []byte) (r0 *p1.Int, r1 *p1.Int) {
-	x.Invoke("ScalarBaseMult", &a0, &r0, &r1)
-	return
+func (x proxy_crypto_elliptic_Curve) Params() *p0.CurveParams { return x.WParams() }
+
+func (x proxy_crypto_elliptic_Curve) ScalarBaseMult(a0 []byte) (*p1.Int, *p1.Int) {
+	return x.WScalarBaseMult(a0)
 }
 
-func (x proxy_crypto_elliptic_Curve) ScalarMult(a0 *p1.Int, a1 *p1.Int, a2 []byte) (r0 *p1.Int, r1 *p1.Int) {
-	x.Invoke("ScalarMult", &a0, &a1, &a2, &r0, &r1)
-	return
+func (x proxy_crypto_elliptic_Curve) ScalarMult(a0 *p1.Int, a1 *p1.Int, a2 []byte) (*p1.Int, *p1.Int) {
+	return x.WScalarMult(a0, a1, a2)
 }

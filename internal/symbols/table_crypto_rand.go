@@ -20,7 +20,7 @@ func init() {
 				"Reader": &p0.Reader,
 			},
 			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

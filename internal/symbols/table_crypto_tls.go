@@ -58,20 +58,23 @@ func init() {
 				"SessionState":                 reflect.TypeFor[p0.SessionState](),
 				"SignatureScheme":              reflect.TypeFor[p0.SignatureScheme](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"ClientSessionCache": func(p Proxy) any { return proxy_crypto_tls_ClientSessionCache{p} },
+			Proxies: map[string]reflect.Type{
+				"ClientSessionCache": reflect.TypeFor[proxy_crypto_tls_ClientSessionCache](),
 			},
 		}
 	}
 }
 
-type proxy_crypto_tls_ClientSessionCache struct{ Proxy }
+type proxy_crypto_tls_ClientSessionCache struct {
+	IValue any
+	WGet   func(a0 string) (*p0.ClientSessionState, bool)
+	WPut   func(a0 string, a1 *p0.ClientSessionState)
+}
 
-func (x proxy_crypto_tls_ClientSessionCache) Get(a0 string) (r0 *p0.ClientSessionState, r1 bool) {
-	x.Invoke("Get", &a0, &r0, &r1)
-	return
+func (x proxy_crypto_tls_ClientSessionCache) Get(a0 string) (*p0.ClientSessionState, bool) {
+	return x.WGet(a0)
 }
 
 func (x proxy_crypto_tls_ClientSessionCache) Put(a0 string, a1 *p0.ClientSessionState) {
-	x.Invoke("Put", &a0, &a1)
+	x.WPut(a0, a1)
 }

@@ -67,7 +67,7 @@ func init() {
 				"UnknownAuthorityError":      reflect.TypeFor[p0.UnknownAuthorityError](),
 				"VerifyOptions":              reflect.TypeFor[p0.VerifyOptions](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

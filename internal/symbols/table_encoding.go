@@ -20,56 +20,60 @@ func init() {
 				"TextMarshaler":     reflect.TypeFor[p0.TextMarshaler](),
 				"TextUnmarshaler":   reflect.TypeFor[p0.TextUnmarshaler](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"BinaryAppender":    func(p Proxy) any { return proxy_encoding_BinaryAppender{p} },
-				"BinaryMarshaler":   func(p Proxy) any { return proxy_encoding_BinaryMarshaler{p} },
-				"BinaryUnmarshaler": func(p Proxy) any { return proxy_encoding_BinaryUnmarshaler{p} },
-				"TextAppender":      func(p Proxy) any { return proxy_encoding_TextAppender{p} },
-				"TextMarshaler":     func(p Proxy) any { return proxy_encoding_TextMarshaler{p} },
-				"TextUnmarshaler":   func(p Proxy) any { return proxy_encoding_TextUnmarshaler{p} },
+			Proxies: map[string]reflect.Type{
+				"BinaryAppender":    reflect.TypeFor[proxy_encoding_BinaryAppender](),
+				"BinaryMarshaler":   reflect.TypeFor[proxy_encoding_BinaryMarshaler](),
+				"BinaryUnmarshaler": reflect.TypeFor[proxy_encoding_BinaryUnmarshaler](),
+				"TextAppender":      reflect.TypeFor[proxy_encoding_TextAppender](),
+				"TextMarshaler":     reflect.TypeFor[proxy_encoding_TextMarshaler](),
+				"TextUnmarshaler":   reflect.TypeFor[proxy_encoding_TextUnmarshaler](),
 			},
 		}
 	}
 }
 
-type proxy_encoding_BinaryAppender struct{ Proxy }
-
-func (x proxy_encoding_BinaryAppender) AppendBinary(a0 []byte) (r0 []byte, r1 error) {
-	x.Invoke("AppendBinary", &a0, &r0, &r1)
-	return
+type proxy_encoding_BinaryAppender struct {
+	IValue        any
+	WAppendBinary func(a0 []byte) ([]byte, error)
 }
 
-type proxy_encoding_BinaryMarshaler struct{ Proxy }
-
-func (x proxy_encoding_BinaryMarshaler) MarshalBinary() (r0 []byte, r1 error) {
-	x.Invoke("MarshalBinary", &r0, &r1)
-	return
+func (x proxy_encoding_BinaryAppender) AppendBinary(a0 []byte) ([]byte, error) {
+	return x.WAppendBinary(a0)
 }
 
-type proxy_encoding_BinaryUnmarshaler struct{ Proxy }
-
-func (x proxy_encoding_BinaryUnmarshaler) UnmarshalBinary(a0 []byte) (r0 error) {
-	x.Invoke("UnmarshalBinary", &a0, &r0)
-	return
+type proxy_encoding_BinaryMarshaler struct {
+	IValue         any
+	WMarshalBinary func() ([]byte, error)
 }
 
-type proxy_encoding_TextAppender struct{ Proxy }
+func (x proxy_encoding_BinaryMarshaler) MarshalBinary() ([]byte, error) { return x.WMarshalBinary() }
 
-func (x proxy_encoding_TextAppender) AppendText(a0 []byte) (r0 []byte, r1 error) {
-	x.Invoke("AppendText", &a0, &r0, &r1)
-	return
+type proxy_encoding_BinaryUnmarshaler struct {
+	IValue           any
+	WUnmarshalBinary func(a0 []byte) error
 }
 
-type proxy_encoding_TextMarshaler struct{ Proxy }
-
-func (x proxy_encoding_TextMarshaler) MarshalText() (r0 []byte, r1 error) {
-	x.Invoke("MarshalText", &r0, &r1)
-	return
+func (x proxy_encoding_BinaryUnmarshaler) UnmarshalBinary(a0 []byte) error {
+	return x.WUnmarshalBinary(a0)
 }
 
-type proxy_encoding_TextUnmarshaler struct{ Proxy }
-
-func (x proxy_encoding_TextUnmarshaler) UnmarshalText(a0 []byte) (r0 error) {
-	x.Invoke("UnmarshalText", &a0, &r0)
-	return
+type proxy_encoding_TextAppender struct {
+	IValue      any
+	WAppendText func(a0 []byte) ([]byte, error)
 }
+
+func (x proxy_encoding_TextAppender) AppendText(a0 []byte) ([]byte, error) { return x.WAppendText(a0) }
+
+type proxy_encoding_TextMarshaler struct {
+	IValue       any
+	WMarshalText func() ([]byte, error)
+}
+
+func (x proxy_encoding_TextMarshaler) MarshalText() ([]byte, error) { return x.WMarshalText() }
+
+type proxy_encoding_TextUnmarshaler struct {
+	IValue         any
+	WUnmarshalText func(a0 []byte) error
+}
+
+func (x proxy_encoding_TextUnmarshaler) UnmarshalText(a0 []byte) error { return x.WUnmarshalText(a0) }

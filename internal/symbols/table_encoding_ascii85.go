@@ -21,7 +21,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"CorruptInputError": reflect.TypeFor[p0.CorruptInputError](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -25,7 +25,7 @@ func init() {
 				"CorruptInputError": reflect.TypeFor[p0.CorruptInputError](),
 				"Encoding":          reflect.TypeFor[p0.Encoding](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -35,66 +35,57 @@ func init() {
 				"AppendByteOrder": reflect.TypeFor[p0.AppendByteOrder](),
 				"ByteOrder":       reflect.TypeFor[p0.ByteOrder](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"AppendByteOrder": func(p Proxy) any { return proxy_encoding_binary_AppendByteOrder{p} },
-				"ByteOrder":       func(p Proxy) any { return proxy_encoding_binary_ByteOrder{p} },
+			Proxies: map[string]reflect.Type{
+				"AppendByteOrder": reflect.TypeFor[proxy_encoding_binary_AppendByteOrder](),
+				"ByteOrder":       reflect.TypeFor[proxy_encoding_binary_ByteOrder](),
 			},
 		}
 	}
 }
 
-type proxy_encoding_binary_AppendByteOrder struct{ Proxy }
-
-func (x proxy_encoding_binary_AppendByteOrder) AppendUint16(a0 []byte, a1 uint16) (r0 []byte) {
-	x.Invoke("AppendUint16", &a0, &a1, &r0)
-	return
+type proxy_encoding_binary_AppendByteOrder struct {
+	IValue        any
+	WAppendUint16 func(a0 []byte, a1 uint16) []byte
+	WAppendUint32 func(a0 []byte, a1 uint32) []byte
+	WAppendUint64 func(a0 []byte, a1 uint64) []byte
+	WString       func() string
 }
 
-func (x proxy_encoding_binary_AppendByteOrder) AppendUint32(a0 []byte, a1 uint32) (r0 []byte) {
-	x.Invoke("AppendUint32", &a0, &a1, &r0)
-	return
+func (x proxy_encoding_binary_AppendByteOrder) AppendUint16(a0 []byte, a1 uint16) []byte {
+	return x.WAppendUint16(a0, a1)
 }
 
-func (x proxy_encoding_binary_AppendByteOrder) AppendUint64(a0 []byte, a1 uint64) (r0 []byte) {
-	x.Invoke("AppendUint64", &a0, &a1, &r0)
-	return
+func (x proxy_encoding_binary_AppendByteOrder) AppendUint32(a0 []byte, a1 uint32) []byte {
+	return x.WAppendUint32(a0, a1)
 }
 
-func (x proxy_encoding_binary_AppendByteOrder) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
+func (x proxy_encoding_binary_AppendByteOrder) AppendUint64(a0 []byte, a1 uint64) []byte {
+	return x.WAppendUint64(a0, a1)
 }
 
-type proxy_encoding_binary_ByteOrder struct{ Proxy }
+func (x proxy_encoding_binary_AppendByteOrder) String() string { return x.WString() }
 
-func (x proxy_encoding_binary_ByteOrder) PutUint16(a0 []byte, a1 uint16) {
-	x.Invoke("PutUint16", &a0, &a1)
+type proxy_encoding_binary_ByteOrder struct {
+	IValue     any
+	WPutUint16 func(a0 []byte, a1 uint16)
+	WPutUint32 func(a0 []byte, a1 uint32)
+	WPutUint64 func(a0 []byte, a1 uint64)
+	WString    func() string
+	WUint16    func(a0 []byte) uint16
+	WUint32    func(a0 []byte) uint32
+	WUint64    func(a0 []byte) uint64
 }
 
-func (x proxy_encoding_binary_ByteOrder) PutUint32(a0 []byte, a1 uint32) {
-	x.Invoke("PutUint32", &a0, &a1)
-}
+func (x proxy_encoding_binary_ByteOrder) PutUint16(a0 []byte, a1 uint16) { x.WPutUint16(a0, a1) }
 
-func (x proxy_encoding_binary_ByteOrder) PutUint64(a0 []byte, a1 uint64) {
-	x.Invoke("PutUint64", &a0, &a1)
-}
+func (x proxy_encoding_binary_ByteOrder) PutUint32(a0 []byte, a1 uint32) { x.WPutUint32(a0, a1) }
 
-func (x proxy_encoding_binary_ByteOrder) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
-}
+func (x proxy_encoding_binary_ByteOrder) PutUint64(a0 []byte, a1 uint64) { x.WPutUint64(a0, a1) }
 
-func (x proxy_encoding_binary_ByteOrder) Uint16(a0 []byte) (r0 uint16) {
-	x.Invoke("Uint16", &a0, &r0)
-	return
-}
+func (x proxy_encoding_binary_ByteOrder) String() string { return x.WString() }
 
-func (x proxy_encoding_binary_ByteOrder) Uint32(a0 []byte) (r0 uint32) {
-	x.Invoke("Uint32", &a0, &r0)
-	return
-}
+func (x proxy_encoding_binary_ByteOrder) Uint16(a0 []byte) uint16 { return x.WUint16(a0) }
 
-func (x proxy_encoding_binary_ByteOrder) Uint64(a0 []byte) (r0 uint64) {
-	x.Invoke("Uint64", &a0, &r0)
-	return
-}
+func (x proxy_encoding_binary_ByteOrder) Uint32(a0 []byte) uint32 { return x.WUint32(a0) }
+
+func (x proxy_encoding_binary_ByteOrder) Uint64(a0 []byte) uint64 { return x.WUint64(a0) }

@@ -24,24 +24,24 @@ func init() {
 				"GobDecoder": reflect.TypeFor[p0.GobDecoder](),
 				"GobEncoder": reflect.TypeFor[p0.GobEncoder](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"GobDecoder": func(p Proxy) any { return proxy_encoding_gob_GobDecoder{p} },
-				"GobEncoder": func(p Proxy) any { return proxy_encoding_gob_GobEncoder{p} },
+			Proxies: map[string]reflect.Type{
+				"GobDecoder": reflect.TypeFor[proxy_encoding_gob_GobDecoder](),
+				"GobEncoder": reflect.TypeFor[proxy_encoding_gob_GobEncoder](),
 			},
 		}
 	}
 }
 
-type proxy_encoding_gob_GobDecoder struct{ Proxy }
-
-func (x proxy_encoding_gob_GobDecoder) GobDecode(a0 []byte) (r0 error) {
-	x.Invoke("GobDecode", &a0, &r0)
-	return
+type proxy_encoding_gob_GobDecoder struct {
+	IValue     any
+	WGobDecode func(a0 []byte) error
 }
 
-type proxy_encoding_gob_GobEncoder struct{ Proxy }
+func (x proxy_encoding_gob_GobDecoder) GobDecode(a0 []byte) error { return x.WGobDecode(a0) }
 
-func (x proxy_encoding_gob_GobEncoder) GobEncode() (r0 []byte, r1 error) {
-	x.Invoke("GobEncode", &r0, &r1)
-	return
+type proxy_encoding_gob_GobEncoder struct {
+	IValue     any
+	WGobEncode func() ([]byte, error)
 }
+
+func (x proxy_encoding_gob_GobEncoder) GobEncode() ([]byte, error) { return x.WGobEncode() }

@@ -30,7 +30,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"InvalidByteError": reflect.TypeFor[p0.InvalidByteError](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

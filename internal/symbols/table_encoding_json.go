@@ -40,24 +40,24 @@ func init() {
 				"UnsupportedTypeError":  reflect.TypeFor[p0.UnsupportedTypeError](),
 				"UnsupportedValueError": reflect.TypeFor[p0.UnsupportedValueError](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Marshaler":   func(p Proxy) any { return proxy_encoding_json_Marshaler{p} },
-				"Unmarshaler": func(p Proxy) any { return proxy_encoding_json_Unmarshaler{p} },
+			Proxies: map[string]reflect.Type{
+				"Marshaler":   reflect.TypeFor[proxy_encoding_json_Marshaler](),
+				"Unmarshaler": reflect.TypeFor[proxy_encoding_json_Unmarshaler](),
 			},
 		}
 	}
 }
 
-type proxy_encoding_json_Marshaler struct{ Proxy }
-
-func (x proxy_encoding_json_Marshaler) MarshalJSON() (r0 []byte, r1 error) {
-	x.Invoke("MarshalJSON", &r0, &r1)
-	return
+type proxy_encoding_json_Marshaler struct {
+	IValue       any
+	WMarshalJSON func() ([]byte, error)
 }
 
-type proxy_encoding_json_Unmarshaler struct{ Proxy }
+func (x proxy_encoding_json_Marshaler) MarshalJSON() ([]byte, error) { return x.WMarshalJSON() }
 
-func (x proxy_encoding_json_Unmarshaler) UnmarshalJSON(a0 []byte) (r0 error) {
-	x.Invoke("UnmarshalJSON", &a0, &r0)
-	return
+type proxy_encoding_json_Unmarshaler struct {
+	IValue         any
+	WUnmarshalJSON func(a0 []byte) error
 }
+
+func (x proxy_encoding_json_Unmarshaler) UnmarshalJSON(a0 []byte) error { return x.WUnmarshalJSON(a0) }

@@ -19,7 +19,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Block": reflect.TypeFor[p0.Block](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -47,48 +47,56 @@ func init() {
 				"UnmarshalerAttr":      reflect.TypeFor[p0.UnmarshalerAttr](),
 				"UnsupportedTypeError": reflect.TypeFor[p0.UnsupportedTypeError](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Marshaler":       func(p Proxy) any { return proxy_encoding_xml_Marshaler{p} },
-				"MarshalerAttr":   func(p Proxy) any { return proxy_encoding_xml_MarshalerAttr{p} },
-				"TokenReader":     func(p Proxy) any { return proxy_encoding_xml_TokenReader{p} },
-				"Unmarshaler":     func(p Proxy) any { return proxy_encoding_xml_Unmarshaler{p} },
-				"UnmarshalerAttr": func(p Proxy) any { return proxy_encoding_xml_UnmarshalerAttr{p} },
+			Proxies: map[string]reflect.Type{
+				"Marshaler":       reflect.TypeFor[proxy_encoding_xml_Marshaler](),
+				"MarshalerAttr":   reflect.TypeFor[proxy_encoding_xml_MarshalerAttr](),
+				"TokenReader":     reflect.TypeFor[proxy_encoding_xml_TokenReader](),
+				"Unmarshaler":     reflect.TypeFor[proxy_encoding_xml_Unmarshaler](),
+				"UnmarshalerAttr": reflect.TypeFor[proxy_encoding_xml_UnmarshalerAttr](),
 			},
 		}
 	}
 }
 
-type proxy_encoding_xml_Marshaler struct{ Proxy }
-
-func (x proxy_encoding_xml_Marshaler) MarshalXML(a0 *p0.Encoder, a1 p0.StartElement) (r0 error) {
-	x.Invoke("MarshalXML", &a0, &a1, &r0)
-	return
+type proxy_encoding_xml_Marshaler struct {
+	IValue      any
+	WMarshalXML func(a0 *p0.Encoder, a1 p0.StartElement) error
 }
 
-type proxy_encoding_xml_MarshalerAttr struct{ Proxy }
-
-func (x proxy_encoding_xml_MarshalerAttr) MarshalXMLAttr(a0 p0.Name) (r0 p0.Attr, r1 error) {
-	x.Invoke("MarshalXMLAttr", &a0, &r0, &r1)
-	return
+func (x proxy_encoding_xml_Marshaler) MarshalXML(a0 *p0.Encoder, a1 p0.StartElement) error {
+	return x.WMarshalXML(a0, a1)
 }
 
-type proxy_encoding_xml_TokenReader struct{ Proxy }
-
-func (x proxy_encoding_xml_TokenReader) Token() (r0 p0.Token, r1 error) {
-	x.Invoke("Token", &r0, &r1)
-	return
+type proxy_encoding_xml_MarshalerAttr struct {
+	IValue          any
+	WMarshalXMLAttr func(a0 p0.Name) (p0.Attr, error)
 }
 
-type proxy_encoding_xml_Unmarshaler struct{ Proxy }
-
-func (x proxy_encoding_xml_Unmarshaler) UnmarshalXML(a0 *p0.Decoder, a1 p0.StartElement) (r0 error) {
-	x.Invoke("UnmarshalXML", &a0, &a1, &r0)
-	return
+func (x proxy_encoding_xml_MarshalerAttr) MarshalXMLAttr(a0 p0.Name) (p0.Attr, error) {
+	return x.WMarshalXMLAttr(a0)
 }
 
-type proxy_encoding_xml_UnmarshalerAttr struct{ Proxy }
+type proxy_encoding_xml_TokenReader struct {
+	IValue any
+	WToken func() (p0.Token, error)
+}
 
-func (x proxy_encoding_xml_UnmarshalerAttr) UnmarshalXMLAttr(a0 p0.Attr) (r0 error) {
-	x.Invoke("UnmarshalXMLAttr", &a0, &r0)
-	return
+func (x proxy_encoding_xml_TokenReader) Token() (p0.Token, error) { return x.WToken() }
+
+type proxy_encoding_xml_Unmarshaler struct {
+	IValue        any
+	WUnmarshalXML func(a0 *p0.Decoder, a1 p0.StartElement) error
+}
+
+func (x proxy_encoding_xml_Unmarshaler) UnmarshalXML(a0 *p0.Decoder, a1 p0.StartElement) error {
+	return x.WUnmarshalXML(a0, a1)
+}
+
+type proxy_encoding_xml_UnmarshalerAttr struct {
+	IValue            any
+	WUnmarshalXMLAttr func(a0 p0.Attr) error
+}
+
+func (x proxy_encoding_xml_UnmarshalerAttr) UnmarshalXMLAttr(a0 p0.Attr) error {
+	return x.WUnmarshalXMLAttr(a0)
 }

@@ -21,7 +21,7 @@ func init() {
 				"ErrUnsupported": &p0.ErrUnsupported,
 			},
 			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -57,39 +57,33 @@ func init() {
 				"Getter":        reflect.TypeFor[p0.Getter](),
 				"Value":         reflect.TypeFor[p0.Value](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Getter": func(p Proxy) any { return proxy_flag_Getter{p} },
-				"Value":  func(p Proxy) any { return proxy_flag_Value{p} },
+			Proxies: map[string]reflect.Type{
+				"Getter": reflect.TypeFor[proxy_flag_Getter](),
+				"Value":  reflect.TypeFor[proxy_flag_Value](),
 			},
 		}
 	}
 }
 
-type proxy_flag_Getter struct{ Proxy }
-
-func (x proxy_flag_Getter) Get() (r0 any) {
-	x.Invoke("Get", &r0)
-	return
+type proxy_flag_Getter struct {
+	IValue  any
+	WGet    func() any
+	WSet    func(a0 string) error
+	WString func() string
 }
 
-func (x proxy_flag_Getter) Set(a0 string) (r0 error) {
-	x.Invoke("Set", &a0, &r0)
-	return
+func (x proxy_flag_Getter) Get() any { return x.WGet() }
+
+func (x proxy_flag_Getter) Set(a0 string) error { return x.WSet(a0) }
+
+func (x proxy_flag_Getter) String() string { return x.WString() }
+
+type proxy_flag_Value struct {
+	IValue  any
+	WSet    func(a0 string) error
+	WString func() string
 }
 
-func (x proxy_flag_Getter) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
-}
+func (x proxy_flag_Value) Set(a0 string) error { return x.WSet(a0) }
 
-type proxy_flag_Value struct{ Proxy }
-
-func (x proxy_flag_Value) Set(a0 string) (r0 error) {
-	x.Invoke("Set", &a0, &r0)
-	return
-}
-
-func (x proxy_flag_Value) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
-}
+func (x proxy_flag_Value) String() string { return x.WString() }

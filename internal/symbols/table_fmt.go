@@ -44,94 +44,82 @@ func init() {
 				"State":      reflect.TypeFor[p0.State](),
 				"Stringer":   reflect.TypeFor[p0.Stringer](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Formatter":  func(p Proxy) any { return proxy_fmt_Formatter{p} },
-				"GoStringer": func(p Proxy) any { return proxy_fmt_GoStringer{p} },
-				"ScanState":  func(p Proxy) any { return proxy_fmt_ScanState{p} },
-				"Scanner":    func(p Proxy) any { return proxy_fmt_Scanner{p} },
-				"State":      func(p Proxy) any { return proxy_fmt_State{p} },
-				"Stringer":   func(p Proxy) any { return proxy_fmt_Stringer{p} },
+			Proxies: map[string]reflect.Type{
+				"Formatter":  reflect.TypeFor[proxy_fmt_Formatter](),
+				"GoStringer": reflect.TypeFor[proxy_fmt_GoStringer](),
+				"ScanState":  reflect.TypeFor[proxy_fmt_ScanState](),
+				"Scanner":    reflect.TypeFor[proxy_fmt_Scanner](),
+				"State":      reflect.TypeFor[proxy_fmt_State](),
+				"Stringer":   reflect.TypeFor[proxy_fmt_Stringer](),
 			},
 		}
 	}
 }
 
-type proxy_fmt_Formatter struct{ Proxy }
-
-func (x proxy_fmt_Formatter) Format(a0 p0.State, a1 rune) {
-	x.Invoke("Format", &a0, &a1)
+type proxy_fmt_Formatter struct {
+	IValue  any
+	WFormat func(a0 p0.State, a1 rune)
 }
 
-type proxy_fmt_GoStringer struct{ Proxy }
+func (x proxy_fmt_Formatter) Format(a0 p0.State, a1 rune) { x.WFormat(a0, a1) }
 
-func (x proxy_fmt_GoStringer) GoString() (r0 string) {
-	x.Invoke("GoString", &r0)
-	return
+type proxy_fmt_GoStringer struct {
+	IValue    any
+	WGoString func() string
 }
 
-type proxy_fmt_ScanState struct{ Proxy }
+func (x proxy_fmt_GoStringer) GoString() string { return x.WGoString() }
 
-func (x proxy_fmt_ScanState) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+type proxy_fmt_ScanState struct {
+	IValue      any
+	WRead       func(a0 []byte) (int, error)
+	WReadRune   func() (rune, int, error)
+	WSkipSpace  func()
+	WToken      func(a0 bool, a1 func(rune) bool) ([]byte, error)
+	WUnreadRune func() error
+	WWidth      func() (int, bool)
 }
 
-func (x proxy_fmt_ScanState) ReadRune() (r0 rune, r1 int, r2 error) {
-	x.Invoke("ReadRune", &r0, &r1, &r2)
-	return
+func (x proxy_fmt_ScanState) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_fmt_ScanState) ReadRune() (rune, int, error) { return x.WReadRune() }
+
+func (x proxy_fmt_ScanState) SkipSpace() { x.WSkipSpace() }
+
+func (x proxy_fmt_ScanState) Token(a0 bool, a1 func(rune) bool) ([]byte, error) {
+	return x.WToken(a0, a1)
 }
 
-func (x proxy_fmt_ScanState) SkipSpace() {
-	x.Invoke("SkipSpace")
+func (x proxy_fmt_ScanState) UnreadRune() error { return x.WUnreadRune() }
+
+func (x proxy_fmt_ScanState) Width() (int, bool) { return x.WWidth() }
+
+type proxy_fmt_Scanner struct {
+	IValue any
+	WScan  func(a0 p0.ScanState, a1 rune) error
 }
 
-func (x proxy_fmt_ScanState) Token(a0 bool, a1 func(rune) bool) (r0 []byte, r1 error) {
-	x.Invoke("Token", &a0, &a1, &r0, &r1)
-	return
+func (x proxy_fmt_Scanner) Scan(a0 p0.ScanState, a1 rune) error { return x.WScan(a0, a1) }
+
+type proxy_fmt_State struct {
+	IValue     any
+	WFlag      func(a0 int) bool
+	WPrecision func() (int, bool)
+	WWidth     func() (int, bool)
+	WWrite     func(a0 []byte) (int, error)
 }
 
-func (x proxy_fmt_ScanState) UnreadRune() (r0 error) {
-	x.Invoke("UnreadRune", &r0)
-	return
+func (x proxy_fmt_State) Flag(a0 int) bool { return x.WFlag(a0) }
+
+func (x proxy_fmt_State) Precision() (int, bool) { return x.WPrecision() }
+
+func (x proxy_fmt_State) Width() (int, bool) { return x.WWidth() }
+
+func (x proxy_fmt_State) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_fmt_Stringer struct {
+	IValue  any
+	WString func() string
 }
 
-func (x proxy_fmt_ScanState) Width() (r0 int, r1 bool) {
-	x.Invoke("Width", &r0, &r1)
-	return
-}
-
-type proxy_fmt_Scanner struct{ Proxy }
-
-func (x proxy_fmt_Scanner) Scan(a0 p0.ScanState, a1 rune) (r0 error) {
-	x.Invoke("Scan", &a0, &a1, &r0)
-	return
-}
-
-type proxy_fmt_State struct{ Proxy }
-
-func (x proxy_fmt_State) Flag(a0 int) (r0 bool) {
-	x.Invoke("Flag", &a0, &r0)
-	return
-}
-
-func (x proxy_fmt_State) Precision() (r0 int, r1 bool) {
-	x.Invoke("Precision", &r0, &r1)
-	return
-}
-
-func (x proxy_fmt_State) Width() (r0 int, r1 bool) {
-	x.Invoke("Width", &r0, &r1)
-	return
-}
-
-func (x proxy_fmt_State) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-type proxy_fmt_Stringer struct{ Proxy }
-
-func (x proxy_fmt_Stringer) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
-}
+func (x proxy_fmt_Stringer) String() string { return x.WString() }

@@ -19,153 +19,114 @@ func init() {
 				"Hash64": reflect.TypeFor[p0.Hash64](),
 				"XOF":    reflect.TypeFor[p0.XOF](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Cloner": func(p Proxy) any { return proxy_hash_Cloner{p} },
-				"Hash":   func(p Proxy) any { return proxy_hash_Hash{p} },
-				"Hash32": func(p Proxy) any { return proxy_hash_Hash32{p} },
-				"Hash64": func(p Proxy) any { return proxy_hash_Hash64{p} },
-				"XOF":    func(p Proxy) any { return proxy_hash_XOF{p} },
+			Proxies: map[string]reflect.Type{
+				"Cloner": reflect.TypeFor[proxy_hash_Cloner](),
+				"Hash":   reflect.TypeFor[proxy_hash_Hash](),
+				"Hash32": reflect.TypeFor[proxy_hash_Hash32](),
+				"Hash64": reflect.TypeFor[proxy_hash_Hash64](),
+				"XOF":    reflect.TypeFor[proxy_hash_XOF](),
 			},
 		}
 	}
 }
 
-type proxy_hash_Cloner struct{ Proxy }
-
-func (x proxy_hash_Cloner) BlockSize() (r0 int) {
-	x.Invoke("BlockSize", &r0)
-	return
+type proxy_hash_Cloner struct {
+	IValue     any
+	WBlockSize func() int
+	WClone     func() (p0.Cloner, error)
+	WReset     func()
+	WSize      func() int
+	WSum       func(a0 []byte) []byte
+	WWrite     func(a0 []byte) (int, error)
 }
 
-func (x proxy_hash_Cloner) Clone() (r0 p0.Cloner, r1 error) {
-	x.Invoke("Clone", &r0, &r1)
-	return
+func (x proxy_hash_Cloner) BlockSize() int { return x.WBlockSize() }
+
+func (x proxy_hash_Cloner) Clone() (p0.Cloner, error) { return x.WClone() }
+
+func (x proxy_hash_Cloner) Reset() { x.WReset() }
+
+func (x proxy_hash_Cloner) Size() int { return x.WSize() }
+
+func (x proxy_hash_Cloner) Sum(a0 []byte) []byte { return x.WSum(a0) }
+
+func (x proxy_hash_Cloner) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_hash_Hash struct {
+	IValue     any
+	WBlockSize func() int
+	WReset     func()
+	WSize      func() int
+	WSum       func(a0 []byte) []byte
+	WWrite     func(a0 []byte) (int, error)
 }
 
-func (x proxy_hash_Cloner) Reset() {
-	x.Invoke("Reset")
+func (x proxy_hash_Hash) BlockSize() int { return x.WBlockSize() }
+
+func (x proxy_hash_Hash) Reset() { x.WReset() }
+
+func (x proxy_hash_Hash) Size() int { return x.WSize() }
+
+func (x proxy_hash_Hash) Sum(a0 []byte) []byte { return x.WSum(a0) }
+
+func (x proxy_hash_Hash) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_hash_Hash32 struct {
+	IValue     any
+	WBlockSize func() int
+	WReset     func()
+	WSize      func() int
+	WSum       func(a0 []byte) []byte
+	WSum32     func() uint32
+	WWrite     func(a0 []byte) (int, error)
 }
 
-func (x proxy_hash_Cloner) Size() (r0 int) {
-	x.Invoke("Size", &r0)
-	return
+func (x proxy_hash_Hash32) BlockSize() int { return x.WBlockSize() }
+
+func (x proxy_hash_Hash32) Reset() { x.WReset() }
+
+func (x proxy_hash_Hash32) Size() int { return x.WSize() }
+
+func (x proxy_hash_Hash32) Sum(a0 []byte) []byte { return x.WSum(a0) }
+
+func (x proxy_hash_Hash32) Sum32() uint32 { return x.WSum32() }
+
+func (x proxy_hash_Hash32) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_hash_Hash64 struct {
+	IValue     any
+	WBlockSize func() int
+	WReset     func()
+	WSize      func() int
+	WSum       func(a0 []byte) []byte
+	WSum64     func() uint64
+	WWrite     func(a0 []byte) (int, error)
 }
 
-func (x proxy_hash_Cloner) Sum(a0 []byte) (r0 []byte) {
-	x.Invoke("Sum", &a0, &r0)
-	return
+func (x proxy_hash_Hash64) BlockSize() int { return x.WBlockSize() }
+
+func (x proxy_hash_Hash64) Reset() { x.WReset() }
+
+func (x proxy_hash_Hash64) Size() int { return x.WSize() }
+
+func (x proxy_hash_Hash64) Sum(a0 []byte) []byte { return x.WSum(a0) }
+
+func (x proxy_hash_Hash64) Sum64() uint64 { return x.WSum64() }
+
+func (x proxy_hash_Hash64) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_hash_XOF struct {
+	IValue     any
+	WBlockSize func() int
+	WRead      func(a0 []byte) (int, error)
+	WReset     func()
+	WWrite     func(a0 []byte) (int, error)
 }
 
-func (x proxy_hash_Cloner) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
+func (x proxy_hash_XOF) BlockSize() int { return x.WBlockSize() }
 
-type proxy_hash_Hash struct{ Proxy }
+func (x proxy_hash_XOF) Read(a0 []byte) (int, error) { return x.WRead(a0) }
 
-func (x proxy_hash_Hash) BlockSize() (r0 int) {
-	x.Invoke("BlockSize", &r0)
-	return
-}
+func (x proxy_hash_XOF) Reset() { x.WReset() }
 
-func (x proxy_hash_Hash) Reset() {
-	x.Invoke("Reset")
-}
-
-func (x proxy_hash_Hash) Size() (r0 int) {
-	x.Invoke("Size", &r0)
-	return
-}
-
-func (x proxy_hash_Hash) Sum(a0 []byte) (r0 []byte) {
-	x.Invoke("Sum", &a0, &r0)
-	return
-}
-
-func (x proxy_hash_Hash) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-type proxy_hash_Hash32 struct{ Proxy }
-
-func (x proxy_hash_Hash32) BlockSize() (r0 int) {
-	x.Invoke("BlockSize", &r0)
-	return
-}
-
-func (x proxy_hash_Hash32) Reset() {
-	x.Invoke("Reset")
-}
-
-func (x proxy_hash_Hash32) Size() (r0 int) {
-	x.Invoke("Size", &r0)
-	return
-}
-
-func (x proxy_hash_Hash32) Sum(a0 []byte) (r0 []byte) {
-	x.Invoke("Sum", &a0, &r0)
-	return
-}
-
-func (x proxy_hash_Hash32) Sum32() (r0 uint32) {
-	x.Invoke("Sum32", &r0)
-	return
-}
-
-func (x proxy_hash_Hash32) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-type proxy_hash_Hash64 struct{ Proxy }
-
-func (x proxy_hash_Hash64) BlockSize() (r0 int) {
-	x.Invoke("BlockSize", &r0)
-	return
-}
-
-func (x proxy_hash_Hash64) Reset() {
-	x.Invoke("Reset")
-}
-
-func (x proxy_hash_Hash64) Size() (r0 int) {
-	x.Invoke("Size", &r0)
-	return
-}
-
-func (x proxy_hash_Hash64) Sum(a0 []byte) (r0 []byte) {
-	x.Invoke("Sum", &a0, &r0)
-	return
-}
-
-func (x proxy_hash_Hash64) Sum64() (r0 uint64) {
-	x.Invoke("Sum64", &r0)
-	return
-}
-
-func (x proxy_hash_Hash64) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-type proxy_hash_XOF struct{ Proxy }
-
-func (x proxy_hash_XOF) BlockSize() (r0 int) {
-	x.Invoke("BlockSize", &r0)
-	return
-}
-
-func (x proxy_hash_XOF) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_hash_XOF) Reset() {
-	x.Invoke("Reset")
-}
-
-func (x proxy_hash_XOF) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
+func (x proxy_hash_XOF) Write(a0 []byte) (int, error) { return x.WWrite(a0) }

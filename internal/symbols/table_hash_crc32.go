@@ -24,7 +24,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Table": reflect.TypeFor[p0.Table](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -20,7 +20,7 @@ func init() {
 				"Hash": reflect.TypeFor[p0.Hash](),
 				"Seed": reflect.TypeFor[p0.Seed](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

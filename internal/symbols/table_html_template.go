@@ -39,7 +39,7 @@ func init() {
 				"Template":  reflect.TypeFor[p0.Template](),
 				"URL":       reflect.TypeFor[p0.URL](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -62,72 +62,56 @@ func init() {
 				"YCbCr":               reflect.TypeFor[p0.YCbCr](),
 				"YCbCrSubsampleRatio": reflect.TypeFor[p0.YCbCrSubsampleRatio](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Image":         func(p Proxy) any { return proxy_image_Image{p} },
-				"PalettedImage": func(p Proxy) any { return proxy_image_PalettedImage{p} },
-				"RGBA64Image":   func(p Proxy) any { return proxy_image_RGBA64Image{p} },
+			Proxies: map[string]reflect.Type{
+				"Image":         reflect.TypeFor[proxy_image_Image](),
+				"PalettedImage": reflect.TypeFor[proxy_image_PalettedImage](),
+				"RGBA64Image":   reflect.TypeFor[proxy_image_RGBA64Image](),
 			},
 		}
 	}
 }
 
-type proxy_image_Image struct{ Proxy }
-
-func (x proxy_image_Image) At(a0 int, a1 int) (r0 p1.Color) {
-	x.Invoke("At", &a0, &a1, &r0)
-	return
+type proxy_image_Image struct {
+	IValue      any
+	WAt         func(a0 int, a1 int) p1.Color
+	WBounds     func() p0.Rectangle
+	WColorModel func() p1.Model
 }
 
-func (x proxy_image_Image) Bounds() (r0 p0.Rectangle) {
-	x.Invoke("Bounds", &r0)
-	return
+func (x proxy_image_Image) At(a0 int, a1 int) p1.Color { return x.WAt(a0, a1) }
+
+func (x proxy_image_Image) Bounds() p0.Rectangle { return x.WBounds() }
+
+func (x proxy_image_Image) ColorModel() p1.Model { return x.WColorModel() }
+
+type proxy_image_PalettedImage struct {
+	IValue        any
+	WAt           func(a0 int, a1 int) p1.Color
+	WBounds       func() p0.Rectangle
+	WColorIndexAt func(a0 int, a1 int) uint8
+	WColorModel   func() p1.Model
 }
 
-func (x proxy_image_Image) ColorModel() (r0 p1.Model) {
-	x.Invoke("ColorModel", &r0)
-	return
+func (x proxy_image_PalettedImage) At(a0 int, a1 int) p1.Color { return x.WAt(a0, a1) }
+
+func (x proxy_image_PalettedImage) Bounds() p0.Rectangle { return x.WBounds() }
+
+func (x proxy_image_PalettedImage) ColorIndexAt(a0 int, a1 int) uint8 { return x.WColorIndexAt(a0, a1) }
+
+func (x proxy_image_PalettedImage) ColorModel() p1.Model { return x.WColorModel() }
+
+type proxy_image_RGBA64Image struct {
+	IValue      any
+	WAt         func(a0 int, a1 int) p1.Color
+	WBounds     func() p0.Rectangle
+	WColorModel func() p1.Model
+	WRGBA64At   func(a0 int, a1 int) p1.RGBA64
 }
 
-type proxy_image_PalettedImage struct{ Proxy }
+func (x proxy_image_RGBA64Image) At(a0 int, a1 int) p1.Color { return x.WAt(a0, a1) }
 
-func (x proxy_image_PalettedImage) At(a0 int, a1 int) (r0 p1.Color) {
-	x.Invoke("At", &a0, &a1, &r0)
-	return
-}
+func (x proxy_image_RGBA64Image) Bounds() p0.Rectangle { return x.WBounds() }
 
-func (x proxy_image_PalettedImage) Bounds() (r0 p0.Rectangle) {
-	x.Invoke("Bounds", &r0)
-	return
-}
+func (x proxy_image_RGBA64Image) ColorModel() p1.Model { return x.WColorModel() }
 
-func (x proxy_image_PalettedImage) ColorIndexAt(a0 int, a1 int) (r0 uint8) {
-	x.Invoke("ColorIndexAt", &a0, &a1, &r0)
-	return
-}
-
-func (x proxy_image_PalettedImage) ColorModel() (r0 p1.Model) {
-	x.Invoke("ColorModel", &r0)
-	return
-}
-
-type proxy_image_RGBA64Image struct{ Proxy }
-
-func (x proxy_image_RGBA64Image) At(a0 int, a1 int) (r0 p1.Color) {
-	x.Invoke("At", &a0, &a1, &r0)
-	return
-}
-
-func (x proxy_image_RGBA64Image) Bounds() (r0 p0.Rectangle) {
-	x.Invoke("Bounds", &r0)
-	return
-}
-
-func (x proxy_image_RGBA64Image) ColorModel() (r0 p1.Model) {
-	x.Invoke("ColorModel", &r0)
-	return
-}
-
-func (x proxy_image_RGBA64Image) RGBA64At(a0 int, a1 int) (r0 p1.RGBA64) {
-	x.Invoke("RGBA64At", &a0, &a1, &r0)
-	return
-}
+func (x proxy_image_RGBA64Image) RGBA64At(a0 int, a1 int) p1.RGBA64 { return x.WRGBA64At(a0, a1) }

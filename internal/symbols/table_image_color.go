@@ -50,24 +50,24 @@ func init() {
 				"RGBA64":  reflect.TypeFor[p0.RGBA64](),
 				"YCbCr":   reflect.TypeFor[p0.YCbCr](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Color": func(p Proxy) any { return proxy_image_color_Color{p} },
-				"Model": func(p Proxy) any { return proxy_image_color_Model{p} },
+			Proxies: map[string]reflect.Type{
+				"Color": reflect.TypeFor[proxy_image_color_Color](),
+				"Model": reflect.TypeFor[proxy_image_color_Model](),
 			},
 		}
 	}
 }
 
-type proxy_image_color_Color struct{ Proxy }
-
-func (x proxy_image_color_Color) RGBA() (r0 uint32, r1 uint32, r2 uint32, r3 uint32) {
-	x.Invoke("RGBA", &r0, &r1, &r2, &r3)
-	return
+type proxy_image_color_Color struct {
+	IValue any
+	WRGBA  func() (uint32, uint32, uint32, uint32)
 }
 
-type proxy_image_color_Model struct{ Proxy }
+func (x proxy_image_color_Color) RGBA() (uint32, uint32, uint32, uint32) { return x.WRGBA() }
 
-func (x proxy_image_color_Model) Convert(a0 p0.Color) (r0 p0.Color) {
-	x.Invoke("Convert", &a0, &r0)
-	return
+type proxy_image_color_Model struct {
+	IValue   any
+	WConvert func(a0 p0.Color) p0.Color
 }
+
+func (x proxy_image_color_Model) Convert(a0 p0.Color) p0.Color { return x.WConvert(a0) }

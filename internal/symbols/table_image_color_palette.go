@@ -16,7 +16,7 @@ func init() {
 				"WebSafe": &p0.WebSafe,
 			},
 			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

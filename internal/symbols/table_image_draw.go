@@ -26,76 +26,70 @@ func init() {
 				"Quantizer":   reflect.TypeFor[p0.Quantizer](),
 				"RGBA64Image": reflect.TypeFor[p0.RGBA64Image](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Drawer":      func(p Proxy) any { return proxy_image_draw_Drawer{p} },
-				"Image":       func(p Proxy) any { return proxy_image_draw_Image{p} },
-				"Quantizer":   func(p Proxy) any { return proxy_image_draw_Quantizer{p} },
-				"RGBA64Image": func(p Proxy) any { return proxy_image_draw_RGBA64Image{p} },
+			Proxies: map[string]reflect.Type{
+				"Drawer":      reflect.TypeFor[proxy_image_draw_Drawer](),
+				"Image":       reflect.TypeFor[proxy_image_draw_Image](),
+				"Quantizer":   reflect.TypeFor[proxy_image_draw_Quantizer](),
+				"RGBA64Image": reflect.TypeFor[proxy_image_draw_RGBA64Image](),
 			},
 		}
 	}
 }
 
-type proxy_image_draw_Drawer struct{ Proxy }
+type proxy_image_draw_Drawer struct {
+	IValue any
+	WDraw  func(a0 p0.Image, a1 p1.Rectangle, a2 p1.Image, a3 p1.Point)
+}
 
 func (x proxy_image_draw_Drawer) Draw(a0 p0.Image, a1 p1.Rectangle, a2 p1.Image, a3 p1.Point) {
-	x.Invoke("Draw", &a0, &a1, &a2, &a3)
+	x.WDraw(a0, a1, a2, a3)
 }
 
-type proxy_image_draw_Image struct{ Proxy }
-
-func (x proxy_image_draw_Image) At(a0 int, a1 int) (r0 p2.Color) {
-	x.Invoke("At", &a0, &a1, &r0)
-	return
+type proxy_image_draw_Image struct {
+	IValue      any
+	WAt         func(a0 int, a1 int) p2.Color
+	WBounds     func() p1.Rectangle
+	WColorModel func() p2.Model
+	WSet        func(a0 int, a1 int, a2 p2.Color)
 }
 
-func (x proxy_image_draw_Image) Bounds() (r0 p1.Rectangle) {
-	x.Invoke("Bounds", &r0)
-	return
+func (x proxy_image_draw_Image) At(a0 int, a1 int) p2.Color { return x.WAt(a0, a1) }
+
+func (x proxy_image_draw_Image) Bounds() p1.Rectangle { return x.WBounds() }
+
+func (x proxy_image_draw_Image) ColorModel() p2.Model { return x.WColorModel() }
+
+func (x proxy_image_draw_Image) Set(a0 int, a1 int, a2 p2.Color) { x.WSet(a0, a1, a2) }
+
+type proxy_image_draw_Quantizer struct {
+	IValue    any
+	WQuantize func(a0 p2.Palette, a1 p1.Image) p2.Palette
 }
 
-func (x proxy_image_draw_Image) ColorModel() (r0 p2.Model) {
-	x.Invoke("ColorModel", &r0)
-	return
+func (x proxy_image_draw_Quantizer) Quantize(a0 p2.Palette, a1 p1.Image) p2.Palette {
+	return x.WQuantize(a0, a1)
 }
 
-func (x proxy_image_draw_Image) Set(a0 int, a1 int, a2 p2.Color) {
-	x.Invoke("Set", &a0, &a1, &a2)
+type proxy_image_draw_RGBA64Image struct {
+	IValue      any
+	WAt         func(a0 int, a1 int) p2.Color
+	WBounds     func() p1.Rectangle
+	WColorModel func() p2.Model
+	WRGBA64At   func(a0 int, a1 int) p2.RGBA64
+	WSet        func(a0 int, a1 int, a2 p2.Color)
+	WSetRGBA64  func(a0 int, a1 int, a2 p2.RGBA64)
 }
 
-type proxy_image_draw_Quantizer struct{ Proxy }
+func (x proxy_image_draw_RGBA64Image) At(a0 int, a1 int) p2.Color { return x.WAt(a0, a1) }
 
-func (x proxy_image_draw_Quantizer) Quantize(a0 p2.Palette, a1 p1.Image) (r0 p2.Palette) {
-	x.Invoke("Quantize", &a0, &a1, &r0)
-	return
-}
+func (x proxy_image_draw_RGBA64Image) Bounds() p1.Rectangle { return x.WBounds() }
 
-type proxy_image_draw_RGBA64Image struct{ Proxy }
+func (x proxy_image_draw_RGBA64Image) ColorModel() p2.Model { return x.WColorModel() }
 
-func (x proxy_image_draw_RGBA64Image) At(a0 int, a1 int) (r0 p2.Color) {
-	x.Invoke("At", &a0, &a1, &r0)
-	return
-}
+func (x proxy_image_draw_RGBA64Image) RGBA64At(a0 int, a1 int) p2.RGBA64 { return x.WRGBA64At(a0, a1) }
 
-func (x proxy_image_draw_RGBA64Image) Bounds() (r0 p1.Rectangle) {
-	x.Invoke("Bounds", &r0)
-	return
-}
-
-func (x proxy_image_draw_RGBA64Image) ColorModel() (r0 p2.Model) {
-	x.Invoke("ColorModel", &r0)
-	return
-}
-
-func (x proxy_image_draw_RGBA64Image) RGBA64At(a0 int, a1 int) (r0 p2.RGBA64) {
-	x.Invoke("RGBA64At", &a0, &a1, &r0)
-	return
-}
-
-func (x proxy_image_draw_RGBA64Image) Set(a0 int, a1 int, a2 p2.Color) {
-	x.Invoke("Set", &a0, &a1, &a2)
-}
+func (x proxy_image_draw_RGBA64Image) Set(a0 int, a1 int, a2 p2.Color) { x.WSet(a0, a1, a2) }
 
 func (x proxy_image_draw_RGBA64Image) SetRGBA64(a0 int, a1 int, a2 p2.RGBA64) {
-	x.Invoke("SetRGBA64", &a0, &a1, &a2)
+	x.WSetRGBA64(a0, a1, a2)
 }

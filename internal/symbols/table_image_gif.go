@@ -22,7 +22,7 @@ func init() {
 				"GIF":     reflect.TypeFor[p0.GIF](),
 				"Options": reflect.TypeFor[p0.Options](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -22,21 +22,19 @@ func init() {
 				"Reader":           reflect.TypeFor[p0.Reader](),
 				"UnsupportedError": reflect.TypeFor[p0.UnsupportedError](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Reader": func(p Proxy) any { return proxy_image_jpeg_Reader{p} },
+			Proxies: map[string]reflect.Type{
+				"Reader": reflect.TypeFor[proxy_image_jpeg_Reader](),
 			},
 		}
 	}
 }
 
-type proxy_image_jpeg_Reader struct{ Proxy }
-
-func (x proxy_image_jpeg_Reader) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+type proxy_image_jpeg_Reader struct {
+	IValue    any
+	WRead     func(a0 []byte) (int, error)
+	WReadByte func() (byte, error)
 }
 
-func (x proxy_image_jpeg_Reader) ReadByte() (r0 byte, r1 error) {
-	x.Invoke("ReadByte", &r0, &r1)
-	return
-}
+func (x proxy_image_jpeg_Reader) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_image_jpeg_Reader) ReadByte() (byte, error) { return x.WReadByte() }

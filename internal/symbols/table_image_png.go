@@ -24,20 +24,19 @@ func init() {
 				"FormatError":       reflect.TypeFor[p0.FormatError](),
 				"UnsupportedError":  reflect.TypeFor[p0.UnsupportedError](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"EncoderBufferPool": func(p Proxy) any { return proxy_image_png_EncoderBufferPool{p} },
+			Proxies: map[string]reflect.Type{
+				"EncoderBufferPool": reflect.TypeFor[proxy_image_png_EncoderBufferPool](),
 			},
 		}
 	}
 }
 
-type proxy_image_png_EncoderBufferPool struct{ Proxy }
-
-func (x proxy_image_png_EncoderBufferPool) Get() (r0 *p0.EncoderBuffer) {
-	x.Invoke("Get", &r0)
-	return
+type proxy_image_png_EncoderBufferPool struct {
+	IValue any
+	WGet   func() *p0.EncoderBuffer
+	WPut   func(a0 *p0.EncoderBuffer)
 }
 
-func (x proxy_image_png_EncoderBufferPool) Put(a0 *p0.EncoderBuffer) {
-	x.Invoke("Put", &a0)
-}
+func (x proxy_image_png_EncoderBufferPool) Get() *p0.EncoderBuffer { return x.WGet() }
+
+func (x proxy_image_png_EncoderBufferPool) Put(a0 *p0.EncoderBuffer) { x.WPut(a0) }

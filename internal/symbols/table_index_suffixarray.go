@@ -17,7 +17,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Index": reflect.TypeFor[p0.Index](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

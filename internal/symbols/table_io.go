@@ -65,249 +65,223 @@ func init() {
 				"WriterAt":        reflect.TypeFor[p0.WriterAt](),
 				"WriterTo":        reflect.TypeFor[p0.WriterTo](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"ByteReader":      func(p Proxy) any { return proxy_io_ByteReader{p} },
-				"ByteScanner":     func(p Proxy) any { return proxy_io_ByteScanner{p} },
-				"ByteWriter":      func(p Proxy) any { return proxy_io_ByteWriter{p} },
-				"Closer":          func(p Proxy) any { return proxy_io_Closer{p} },
-				"ReadCloser":      func(p Proxy) any { return proxy_io_ReadCloser{p} },
-				"ReadSeekCloser":  func(p Proxy) any { return proxy_io_ReadSeekCloser{p} },
-				"ReadSeeker":      func(p Proxy) any { return proxy_io_ReadSeeker{p} },
-				"ReadWriteCloser": func(p Proxy) any { return proxy_io_ReadWriteCloser{p} },
-				"ReadWriteSeeker": func(p Proxy) any { return proxy_io_ReadWriteSeeker{p} },
-				"ReadWriter":      func(p Proxy) any { return proxy_io_ReadWriter{p} },
-				"Reader":          func(p Proxy) any { return proxy_io_Reader{p} },
-				"ReaderAt":        func(p Proxy) any { return proxy_io_ReaderAt{p} },
-				"ReaderFrom":      func(p Proxy) any { return proxy_io_ReaderFrom{p} },
-				"RuneReader":      func(p Proxy) any { return proxy_io_RuneReader{p} },
-				"RuneScanner":     func(p Proxy) any { return proxy_io_RuneScanner{p} },
-				"Seeker":          func(p Proxy) any { return proxy_io_Seeker{p} },
-				"StringWriter":    func(p Proxy) any { return proxy_io_StringWriter{p} },
-				"WriteCloser":     func(p Proxy) any { return proxy_io_WriteCloser{p} },
-				"WriteSeeker":     func(p Proxy) any { return proxy_io_WriteSeeker{p} },
-				"Writer":          func(p Proxy) any { return proxy_io_Writer{p} },
-				"WriterAt":        func(p Proxy) any { return proxy_io_WriterAt{p} },
-				"WriterTo":        func(p Proxy) any { return proxy_io_WriterTo{p} },
+			Proxies: map[string]reflect.Type{
+				"ByteReader":      reflect.TypeFor[proxy_io_ByteReader](),
+				"ByteScanner":     reflect.TypeFor[proxy_io_ByteScanner](),
+				"ByteWriter":      reflect.TypeFor[proxy_io_ByteWriter](),
+				"Closer":          reflect.TypeFor[proxy_io_Closer](),
+				"ReadCloser":      reflect.TypeFor[proxy_io_ReadCloser](),
+				"ReadSeekCloser":  reflect.TypeFor[proxy_io_ReadSeekCloser](),
+				"ReadSeeker":      reflect.TypeFor[proxy_io_ReadSeeker](),
+				"ReadWriteCloser": reflect.TypeFor[proxy_io_ReadWriteCloser](),
+				"ReadWriteSeeker": reflect.TypeFor[proxy_io_ReadWriteSeeker](),
+				"ReadWriter":      reflect.TypeFor[proxy_io_ReadWriter](),
+				"Reader":          reflect.TypeFor[proxy_io_Reader](),
+				"ReaderAt":        reflect.TypeFor[proxy_io_ReaderAt](),
+				"ReaderFrom":      reflect.TypeFor[proxy_io_ReaderFrom](),
+				"RuneReader":      reflect.TypeFor[proxy_io_RuneReader](),
+				"RuneScanner":     reflect.TypeFor[proxy_io_RuneScanner](),
+				"Seeker":          reflect.TypeFor[proxy_io_Seeker](),
+				"StringWriter":    reflect.TypeFor[proxy_io_StringWriter](),
+				"WriteCloser":     reflect.TypeFor[proxy_io_WriteCloser](),
+				"WriteSeeker":     reflect.TypeFor[proxy_io_WriteSeeker](),
+				"Writer":          reflect.TypeFor[proxy_io_Writer](),
+				"WriterAt":        reflect.TypeFor[proxy_io_WriterAt](),
+				"WriterTo":        reflect.TypeFor[proxy_io_WriterTo](),
 			},
 		}
 	}
 }
 
-type proxy_io_ByteReader struct{ Proxy }
-
-func (x proxy_io_ByteReader) ReadByte() (r0 byte, r1 error) {
-	x.Invoke("ReadByte", &r0, &r1)
-	return
+type proxy_io_ByteReader struct {
+	IValue    any
+	WReadByte func() (byte, error)
 }
 
-type proxy_io_ByteScanner struct{ Proxy }
+func (x proxy_io_ByteReader) ReadByte() (byte, error) { return x.WReadByte() }
 
-func (x proxy_io_ByteScanner) ReadByte() (r0 byte, r1 error) {
-	x.Invoke("ReadByte", &r0, &r1)
-	return
+type proxy_io_ByteScanner struct {
+	IValue      any
+	WReadByte   func() (byte, error)
+	WUnreadByte func() error
 }
 
-func (x proxy_io_ByteScanner) UnreadByte() (r0 error) {
-	x.Invoke("UnreadByte", &r0)
-	return
+func (x proxy_io_ByteScanner) ReadByte() (byte, error) { return x.WReadByte() }
+
+func (x proxy_io_ByteScanner) UnreadByte() error { return x.WUnreadByte() }
+
+type proxy_io_ByteWriter struct {
+	IValue     any
+	WWriteByte func(a0 byte) error
 }
 
-type proxy_io_ByteWriter struct{ Proxy }
+func (x proxy_io_ByteWriter) WriteByte(a0 byte) error { return x.WWriteByte(a0) }
 
-func (x proxy_io_ByteWriter) WriteByte(a0 byte) (r0 error) {
-	x.Invoke("WriteByte", &a0, &r0)
-	return
+type proxy_io_Closer struct {
+	IValue any
+	WClose func() error
 }
 
-type proxy_io_Closer struct{ Proxy }
+func (x proxy_io_Closer) Close() error { return x.WClose() }
 
-func (x proxy_io_Closer) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+type proxy_io_ReadCloser struct {
+	IValue any
+	WClose func() error
+	WRead  func(a0 []byte) (int, error)
 }
 
-type proxy_io_ReadCloser struct{ Proxy }
+func (x proxy_io_ReadCloser) Close() error { return x.WClose() }
 
-func (x proxy_io_ReadCloser) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+func (x proxy_io_ReadCloser) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+type proxy_io_ReadSeekCloser struct {
+	IValue any
+	WClose func() error
+	WRead  func(a0 []byte) (int, error)
+	WSeek  func(a0 int64, a1 int) (int64, error)
 }
 
-func (x proxy_io_ReadCloser) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_io_ReadSeekCloser) Close() error { return x.WClose() }
+
+func (x proxy_io_ReadSeekCloser) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_io_ReadSeekCloser) Seek(a0 int64, a1 int) (int64, error) { return x.WSeek(a0, a1) }
+
+type proxy_io_ReadSeeker struct {
+	IValue any
+	WRead  func(a0 []byte) (int, error)
+	WSeek  func(a0 int64, a1 int) (int64, error)
 }
 
-type proxy_io_ReadSeekCloser struct{ Proxy }
+func (x proxy_io_ReadSeeker) Read(a0 []byte) (int, error) { return x.WRead(a0) }
 
-func (x proxy_io_ReadSeekCloser) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+func (x proxy_io_ReadSeeker) Seek(a0 int64, a1 int) (int64, error) { return x.WSeek(a0, a1) }
+
+type proxy_io_ReadWriteCloser struct {
+	IValue any
+	WClose func() error
+	WRead  func(a0 []byte) (int, error)
+	WWrite func(a0 []byte) (int, error)
 }
 
-func (x proxy_io_ReadSeekCloser) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_io_ReadWriteCloser) Close() error { return x.WClose() }
+
+func (x proxy_io_ReadWriteCloser) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_io_ReadWriteCloser) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_io_ReadWriteSeeker struct {
+	IValue any
+	WRead  func(a0 []byte) (int, error)
+	WSeek  func(a0 int64, a1 int) (int64, error)
+	WWrite func(a0 []byte) (int, error)
 }
 
-func (x proxy_io_ReadSeekCloser) Seek(a0 int64, a1 int) (r0 int64, r1 error) {
-	x.Invoke("Seek", &a0, &a1, &r0, &r1)
-	return
+func (x proxy_io_ReadWriteSeeker) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_io_ReadWriteSeeker) Seek(a0 int64, a1 int) (int64, error) { return x.WSeek(a0, a1) }
+
+func (x proxy_io_ReadWriteSeeker) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_io_ReadWriter struct {
+	IValue any
+	WRead  func(a0 []byte) (int, error)
+	WWrite func(a0 []byte) (int, error)
 }
 
-type proxy_io_ReadSeeker struct{ Proxy }
+func (x proxy_io_ReadWriter) Read(a0 []byte) (int, error) { return x.WRead(a0) }
 
-func (x proxy_io_ReadSeeker) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_io_ReadWriter) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_io_Reader struct {
+	IValue any
+	WRead  func(a0 []byte) (int, error)
 }
 
-func (x proxy_io_ReadSeeker) Seek(a0 int64, a1 int) (r0 int64, r1 error) {
-	x.Invoke("Seek", &a0, &a1, &r0, &r1)
-	return
+func (x proxy_io_Reader) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+type proxy_io_ReaderAt struct {
+	IValue  any
+	WReadAt func(a0 []byte, a1 int64) (int, error)
 }
 
-type proxy_io_ReadWriteCloser struct{ Proxy }
+func (x proxy_io_ReaderAt) ReadAt(a0 []byte, a1 int64) (int, error) { return x.WReadAt(a0, a1) }
 
-func (x proxy_io_ReadWriteCloser) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+type proxy_io_ReaderFrom struct {
+	IValue    any
+	WReadFrom func(a0 p0.Reader) (int64, error)
 }
 
-func (x proxy_io_ReadWriteCloser) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_io_ReaderFrom) ReadFrom(a0 p0.Reader) (int64, error) { return x.WReadFrom(a0) }
+
+type proxy_io_RuneReader struct {
+	IValue    any
+	WReadRune func() (rune, int, error)
 }
 
-func (x proxy_io_ReadWriteCloser) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
+func (x proxy_io_RuneReader) ReadRune() (rune, int, error) { return x.WReadRune() }
+
+type proxy_io_RuneScanner struct {
+	IValue      any
+	WReadRune   func() (rune, int, error)
+	WUnreadRune func() error
 }
 
-type proxy_io_ReadWriteSeeker struct{ Proxy }
+func (x proxy_io_RuneScanner) ReadRune() (rune, int, error) { return x.WReadRune() }
 
-func (x proxy_io_ReadWriteSeeker) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_io_RuneScanner) UnreadRune() error { return x.WUnreadRune() }
+
+type proxy_io_Seeker struct {
+	IValue any
+	WSeek  func(a0 int64, a1 int) (int64, error)
 }
 
-func (x proxy_io_ReadWriteSeeker) Seek(a0 int64, a1 int) (r0 int64, r1 error) {
-	x.Invoke("Seek", &a0, &a1, &r0, &r1)
-	return
+func (x proxy_io_Seeker) Seek(a0 int64, a1 int) (int64, error) { return x.WSeek(a0, a1) }
+
+type proxy_io_StringWriter struct {
+	IValue       any
+	WWriteString func(a0 string) (int, error)
 }
 
-func (x proxy_io_ReadWriteSeeker) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
+func (x proxy_io_StringWriter) WriteString(a0 string) (int, error) { return x.WWriteString(a0) }
+
+type proxy_io_WriteCloser struct {
+	IValue any
+	WClose func() error
+	WWrite func(a0 []byte) (int, error)
 }
 
-type proxy_io_ReadWriter struct{ Proxy }
+func (x proxy_io_WriteCloser) Close() error { return x.WClose() }
 
-func (x proxy_io_ReadWriter) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_io_WriteCloser) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_io_WriteSeeker struct {
+	IValue any
+	WSeek  func(a0 int64, a1 int) (int64, error)
+	WWrite func(a0 []byte) (int, error)
 }
 
-func (x proxy_io_ReadWriter) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
+func (x proxy_io_WriteSeeker) Seek(a0 int64, a1 int) (int64, error) { return x.WSeek(a0, a1) }
+
+func (x proxy_io_WriteSeeker) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_io_Writer struct {
+	IValue any
+	WWrite func(a0 []byte) (int, error)
 }
 
-type proxy_io_Reader struct{ Proxy }
+func (x proxy_io_Writer) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
 
-func (x proxy_io_Reader) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+type proxy_io_WriterAt struct {
+	IValue   any
+	WWriteAt func(a0 []byte, a1 int64) (int, error)
 }
 
-type proxy_io_ReaderAt struct{ Proxy }
+func (x proxy_io_WriterAt) WriteAt(a0 []byte, a1 int64) (int, error) { return x.WWriteAt(a0, a1) }
 
-func (x proxy_io_ReaderAt) ReadAt(a0 []byte, a1 int64) (r0 int, r1 error) {
-	x.Invoke("ReadAt", &a0, &a1, &r0, &r1)
-	return
+type proxy_io_WriterTo struct {
+	IValue   any
+	WWriteTo func(a0 p0.Writer) (int64, error)
 }
 
-type proxy_io_ReaderFrom struct{ Proxy }
-
-func (x proxy_io_ReaderFrom) ReadFrom(a0 p0.Reader) (r0 int64, r1 error) {
-	x.Invoke("ReadFrom", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_RuneReader struct{ Proxy }
-
-func (x proxy_io_RuneReader) ReadRune() (r0 rune, r1 int, r2 error) {
-	x.Invoke("ReadRune", &r0, &r1, &r2)
-	return
-}
-
-type proxy_io_RuneScanner struct{ Proxy }
-
-func (x proxy_io_RuneScanner) ReadRune() (r0 rune, r1 int, r2 error) {
-	x.Invoke("ReadRune", &r0, &r1, &r2)
-	return
-}
-
-func (x proxy_io_RuneScanner) UnreadRune() (r0 error) {
-	x.Invoke("UnreadRune", &r0)
-	return
-}
-
-type proxy_io_Seeker struct{ Proxy }
-
-func (x proxy_io_Seeker) Seek(a0 int64, a1 int) (r0 int64, r1 error) {
-	x.Invoke("Seek", &a0, &a1, &r0, &r1)
-	return
-}
-
-type proxy_io_StringWriter struct{ Proxy }
-
-func (x proxy_io_StringWriter) WriteString(a0 string) (r0 int, r1 error) {
-	x.Invoke("WriteString", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_WriteCloser struct{ Proxy }
-
-func (x proxy_io_WriteCloser) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
-}
-
-func (x proxy_io_WriteCloser) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_WriteSeeker struct{ Proxy }
-
-func (x proxy_io_WriteSeeker) Seek(a0 int64, a1 int) (r0 int64, r1 error) {
-	x.Invoke("Seek", &a0, &a1, &r0, &r1)
-	return
-}
-
-func (x proxy_io_WriteSeeker) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_Writer struct{ Proxy }
-
-func (x proxy_io_Writer) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_WriterAt struct{ Proxy }
-
-func (x proxy_io_WriterAt) WriteAt(a0 []byte, a1 int64) (r0 int, r1 error) {
-	x.Invoke("WriteAt", &a0, &a1, &r0, &r1)
-	return
-}
-
-type proxy_io_WriterTo struct{ Proxy }
-
-func (x proxy_io_WriterTo) WriteTo(a0 p0.Writer) (r0 int64, r1 error) {
-	x.Invoke("WriteTo", &a0, &r0, &r1)
-	return
-}
+func (x proxy_io_WriterTo) WriteTo(a0 p0.Writer) (int64, error) { return x.WWriteTo(a0) }

@@ -50,196 +50,156 @@ func init() {
 				"SubFS":       reflect.TypeFor[p0.SubFS](),
 				"WalkDirFunc": reflect.TypeFor[p0.WalkDirFunc](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"DirEntry":    func(p Proxy) any { return proxy_io_fs_DirEntry{p} },
-				"FS":          func(p Proxy) any { return proxy_io_fs_FS{p} },
-				"File":        func(p Proxy) any { return proxy_io_fs_File{p} },
-				"FileInfo":    func(p Proxy) any { return proxy_io_fs_FileInfo{p} },
-				"GlobFS":      func(p Proxy) any { return proxy_io_fs_GlobFS{p} },
-				"ReadDirFS":   func(p Proxy) any { return proxy_io_fs_ReadDirFS{p} },
-				"ReadDirFile": func(p Proxy) any { return proxy_io_fs_ReadDirFile{p} },
-				"ReadFileFS":  func(p Proxy) any { return proxy_io_fs_ReadFileFS{p} },
-				"ReadLinkFS":  func(p Proxy) any { return proxy_io_fs_ReadLinkFS{p} },
-				"StatFS":      func(p Proxy) any { return proxy_io_fs_StatFS{p} },
-				"SubFS":       func(p Proxy) any { return proxy_io_fs_SubFS{p} },
+			Proxies: map[string]reflect.Type{
+				"DirEntry":    reflect.TypeFor[proxy_io_fs_DirEntry](),
+				"FS":          reflect.TypeFor[proxy_io_fs_FS](),
+				"File":        reflect.TypeFor[proxy_io_fs_File](),
+				"FileInfo":    reflect.TypeFor[proxy_io_fs_FileInfo](),
+				"GlobFS":      reflect.TypeFor[proxy_io_fs_GlobFS](),
+				"ReadDirFS":   reflect.TypeFor[proxy_io_fs_ReadDirFS](),
+				"ReadDirFile": reflect.TypeFor[proxy_io_fs_ReadDirFile](),
+				"ReadFileFS":  reflect.TypeFor[proxy_io_fs_ReadFileFS](),
+				"ReadLinkFS":  reflect.TypeFor[proxy_io_fs_ReadLinkFS](),
+				"StatFS":      reflect.TypeFor[proxy_io_fs_StatFS](),
+				"SubFS":       reflect.TypeFor[proxy_io_fs_SubFS](),
 			},
 		}
 	}
 }
 
-type proxy_io_fs_DirEntry struct{ Proxy }
-
-func (x proxy_io_fs_DirEntry) Info() (r0 p0.FileInfo, r1 error) {
-	x.Invoke("Info", &r0, &r1)
-	return
+type proxy_io_fs_DirEntry struct {
+	IValue any
+	WInfo  func() (p0.FileInfo, error)
+	WIsDir func() bool
+	WName  func() string
+	WType  func() p0.FileMode
 }
 
-func (x proxy_io_fs_DirEntry) IsDir() (r0 bool) {
-	x.Invoke("IsDir", &r0)
-	return
+func (x proxy_io_fs_DirEntry) Info() (p0.FileInfo, error) { return x.WInfo() }
+
+func (x proxy_io_fs_DirEntry) IsDir() bool { return x.WIsDir() }
+
+func (x proxy_io_fs_DirEntry) Name() string { return x.WName() }
+
+func (x proxy_io_fs_DirEntry) Type() p0.FileMode { return x.WType() }
+
+type proxy_io_fs_FS struct {
+	IValue any
+	WOpen  func(a0 string) (p0.File, error)
 }
 
-func (x proxy_io_fs_DirEntry) Name() (r0 string) {
-	x.Invoke("Name", &r0)
-	return
+func (x proxy_io_fs_FS) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
+
+type proxy_io_fs_File struct {
+	IValue any
+	WClose func() error
+	WRead  func(a0 []byte) (int, error)
+	WStat  func() (p0.FileInfo, error)
 }
 
-func (x proxy_io_fs_DirEntry) Type() (r0 p0.FileMode) {
-	x.Invoke("Type", &r0)
-	return
+func (x proxy_io_fs_File) Close() error { return x.WClose() }
+
+func (x proxy_io_fs_File) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_io_fs_File) Stat() (p0.FileInfo, error) { return x.WStat() }
+
+type proxy_io_fs_FileInfo struct {
+	IValue   any
+	WIsDir   func() bool
+	WModTime func() p1.Time
+	WMode    func() p0.FileMode
+	WName    func() string
+	WSize    func() int64
+	WSys     func() any
 }
 
-type proxy_io_fs_FS struct{ Proxy }
+func (x proxy_io_fs_FileInfo) IsDir() bool { return x.WIsDir() }
 
-func (x proxy_io_fs_FS) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
+func (x proxy_io_fs_FileInfo) ModTime() p1.Time { return x.WModTime() }
+
+func (x proxy_io_fs_FileInfo) Mode() p0.FileMode { return x.WMode() }
+
+func (x proxy_io_fs_FileInfo) Name() string { return x.WName() }
+
+func (x proxy_io_fs_FileInfo) Size() int64 { return x.WSize() }
+
+func (x proxy_io_fs_FileInfo) Sys() any { return x.WSys() }
+
+type proxy_io_fs_GlobFS struct {
+	IValue any
+	WGlob  func(a0 string) ([]string, error)
+	WOpen  func(a0 string) (p0.File, error)
 }
 
-type proxy_io_fs_File struct{ Proxy }
+func (x proxy_io_fs_GlobFS) Glob(a0 string) ([]string, error) { return x.WGlob(a0) }
 
-func (x proxy_io_fs_File) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+func (x proxy_io_fs_GlobFS) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
+
+type proxy_io_fs_ReadDirFS struct {
+	IValue   any
+	WOpen    func(a0 string) (p0.File, error)
+	WReadDir func(a0 string) ([]p0.DirEntry, error)
 }
 
-func (x proxy_io_fs_File) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_io_fs_ReadDirFS) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
+
+func (x proxy_io_fs_ReadDirFS) ReadDir(a0 string) ([]p0.DirEntry, error) { return x.WReadDir(a0) }
+
+type proxy_io_fs_ReadDirFile struct {
+	IValue   any
+	WClose   func() error
+	WRead    func(a0 []byte) (int, error)
+	WReadDir func(a0 int) ([]p0.DirEntry, error)
+	WStat    func() (p0.FileInfo, error)
 }
 
-func (x proxy_io_fs_File) Stat() (r0 p0.FileInfo, r1 error) {
-	x.Invoke("Stat", &r0, &r1)
-	return
+func (x proxy_io_fs_ReadDirFile) Close() error { return x.WClose() }
+
+func (x proxy_io_fs_ReadDirFile) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_io_fs_ReadDirFile) ReadDir(a0 int) ([]p0.DirEntry, error) { return x.WReadDir(a0) }
+
+func (x proxy_io_fs_ReadDirFile) Stat() (p0.FileInfo, error) { return x.WStat() }
+
+type proxy_io_fs_ReadFileFS struct {
+	IValue    any
+	WOpen     func(a0 string) (p0.File, error)
+	WReadFile func(a0 string) ([]byte, error)
 }
 
-type proxy_io_fs_FileInfo struct{ Proxy }
+func (x proxy_io_fs_ReadFileFS) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
 
-func (x proxy_io_fs_FileInfo) IsDir() (r0 bool) {
-	x.Invoke("IsDir", &r0)
-	return
+func (x proxy_io_fs_ReadFileFS) ReadFile(a0 string) ([]byte, error) { return x.WReadFile(a0) }
+
+type proxy_io_fs_ReadLinkFS struct {
+	IValue    any
+	WLstat    func(a0 string) (p0.FileInfo, error)
+	WOpen     func(a0 string) (p0.File, error)
+	WReadLink func(a0 string) (string, error)
 }
 
-func (x proxy_io_fs_FileInfo) ModTime() (r0 p1.Time) {
-	x.Invoke("ModTime", &r0)
-	return
+func (x proxy_io_fs_ReadLinkFS) Lstat(a0 string) (p0.FileInfo, error) { return x.WLstat(a0) }
+
+func (x proxy_io_fs_ReadLinkFS) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
+
+func (x proxy_io_fs_ReadLinkFS) ReadLink(a0 string) (string, error) { return x.WReadLink(a0) }
+
+type proxy_io_fs_StatFS struct {
+	IValue any
+	WOpen  func(a0 string) (p0.File, error)
+	WStat  func(a0 string) (p0.FileInfo, error)
 }
 
-func (x proxy_io_fs_FileInfo) Mode() (r0 p0.FileMode) {
-	x.Invoke("Mode", &r0)
-	return
+func (x proxy_io_fs_StatFS) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
+
+func (x proxy_io_fs_StatFS) Stat(a0 string) (p0.FileInfo, error) { return x.WStat(a0) }
+
+type proxy_io_fs_SubFS struct {
+	IValue any
+	WOpen  func(a0 string) (p0.File, error)
+	WSub   func(a0 string) (p0.FS, error)
 }
 
-func (x proxy_io_fs_FileInfo) Name() (r0 string) {
-	x.Invoke("Name", &r0)
-	return
-}
+func (x proxy_io_fs_SubFS) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
 
-func (x proxy_io_fs_FileInfo) Size() (r0 int64) {
-	x.Invoke("Size", &r0)
-	return
-}
-
-func (x proxy_io_fs_FileInfo) Sys() (r0 any) {
-	x.Invoke("Sys", &r0)
-	return
-}
-
-type proxy_io_fs_GlobFS struct{ Proxy }
-
-func (x proxy_io_fs_GlobFS) Glob(a0 string) (r0 []string, r1 error) {
-	x.Invoke("Glob", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_GlobFS) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_fs_ReadDirFS struct{ Proxy }
-
-func (x proxy_io_fs_ReadDirFS) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_ReadDirFS) ReadDir(a0 string) (r0 []p0.DirEntry, r1 error) {
-	x.Invoke("ReadDir", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_fs_ReadDirFile struct{ Proxy }
-
-func (x proxy_io_fs_ReadDirFile) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
-}
-
-func (x proxy_io_fs_ReadDirFile) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_ReadDirFile) ReadDir(a0 int) (r0 []p0.DirEntry, r1 error) {
-	x.Invoke("ReadDir", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_ReadDirFile) Stat() (r0 p0.FileInfo, r1 error) {
-	x.Invoke("Stat", &r0, &r1)
-	return
-}
-
-type proxy_io_fs_ReadFileFS struct{ Proxy }
-
-func (x proxy_io_fs_ReadFileFS) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_ReadFileFS) ReadFile(a0 string) (r0 []byte, r1 error) {
-	x.Invoke("ReadFile", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_fs_ReadLinkFS struct{ Proxy }
-
-func (x proxy_io_fs_ReadLinkFS) Lstat(a0 string) (r0 p0.FileInfo, r1 error) {
-	x.Invoke("Lstat", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_ReadLinkFS) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_ReadLinkFS) ReadLink(a0 string) (r0 string, r1 error) {
-	x.Invoke("ReadLink", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_fs_StatFS struct{ Proxy }
-
-func (x proxy_io_fs_StatFS) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_StatFS) Stat(a0 string) (r0 p0.FileInfo, r1 error) {
-	x.Invoke("Stat", &a0, &r0, &r1)
-	return
-}
-
-type proxy_io_fs_SubFS struct{ Proxy }
-
-func (x proxy_io_fs_SubFS) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_io_fs_SubFS) Sub(a0 string) (r0 p0.FS, r1 error) {
-	x.Invoke("Sub", &a0, &r0, &r1)
-	return
-}
+func (x proxy_io_fs_SubFS) Sub(a0 string) (p0.FS, error) { return x.WSub(a0) }

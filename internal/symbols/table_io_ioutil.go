@@ -23,7 +23,7 @@ func init() {
 				"Discard": &p0.Discard,
 			},
 			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

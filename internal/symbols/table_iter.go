@@ -12,7 +12,7 @@ func init() {
 			Funcs:   map[string]any{},
 			Vars:    map[string]any{},
 			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -34,7 +34,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Logger": reflect.TypeFor[p0.Logger](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

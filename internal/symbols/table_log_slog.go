@@ -74,47 +74,41 @@ func init() {
 				"TextHandler":    reflect.TypeFor[p0.TextHandler](),
 				"Value":          reflect.TypeFor[p0.Value](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Handler":   func(p Proxy) any { return proxy_log_slog_Handler{p} },
-				"Leveler":   func(p Proxy) any { return proxy_log_slog_Leveler{p} },
-				"LogValuer": func(p Proxy) any { return proxy_log_slog_LogValuer{p} },
+			Proxies: map[string]reflect.Type{
+				"Handler":   reflect.TypeFor[proxy_log_slog_Handler](),
+				"Leveler":   reflect.TypeFor[proxy_log_slog_Leveler](),
+				"LogValuer": reflect.TypeFor[proxy_log_slog_LogValuer](),
 			},
 		}
 	}
 }
 
-type proxy_log_slog_Handler struct{ Proxy }
-
-func (x proxy_log_slog_Handler) Enabled(a0 p1.Context, a1 p0.Level) (r0 bool) {
-	x.Invoke("Enabled", &a0, &a1, &r0)
-	return
+type proxy_log_slog_Handler struct {
+	IValue     any
+	WEnabled   func(a0 p1.Context, a1 p0.Level) bool
+	WHandle    func(a0 p1.Context, a1 p0.Record) error
+	WWithAttrs func(a0 []p0.Attr) p0.Handler
+	WWithGroup func(a0 string) p0.Handler
 }
 
-func (x proxy_log_slog_Handler) Handle(a0 p1.Context, a1 p0.Record) (r0 error) {
-	x.Invoke("Handle", &a0, &a1, &r0)
-	return
+func (x proxy_log_slog_Handler) Enabled(a0 p1.Context, a1 p0.Level) bool { return x.WEnabled(a0, a1) }
+
+func (x proxy_log_slog_Handler) Handle(a0 p1.Context, a1 p0.Record) error { return x.WHandle(a0, a1) }
+
+func (x proxy_log_slog_Handler) WithAttrs(a0 []p0.Attr) p0.Handler { return x.WWithAttrs(a0) }
+
+func (x proxy_log_slog_Handler) WithGroup(a0 string) p0.Handler { return x.WWithGroup(a0) }
+
+type proxy_log_slog_Leveler struct {
+	IValue any
+	WLevel func() p0.Level
 }
 
-func (x proxy_log_slog_Handler) WithAttrs(a0 []p0.Attr) (r0 p0.Handler) {
-	x.Invoke("WithAttrs", &a0, &r0)
-	return
+func (x proxy_log_slog_Leveler) Level() p0.Level { return x.WLevel() }
+
+type proxy_log_slog_LogValuer struct {
+	IValue    any
+	WLogValue func() p0.Value
 }
 
-func (x proxy_log_slog_Handler) WithGroup(a0 string) (r0 p0.Handler) {
-	x.Invoke("WithGroup", &a0, &r0)
-	return
-}
-
-type proxy_log_slog_Leveler struct{ Proxy }
-
-func (x proxy_log_slog_Leveler) Level() (r0 p0.Level) {
-	x.Invoke("Level", &r0)
-	return
-}
-
-type proxy_log_slog_LogValuer struct{ Proxy }
-
-func (x proxy_log_slog_LogValuer) LogValue() (r0 p0.Value) {
-	x.Invoke("LogValue", &r0)
-	return
-}
+func (x proxy_log_slog_LogValuer) LogValue() p0.Value { return x.WLogValue() }

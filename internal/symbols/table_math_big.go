@@ -27,7 +27,7 @@ func init() {
 				"RoundingMode": reflect.TypeFor[p0.RoundingMode](),
 				"Word":         reflect.TypeFor[p0.Word](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -38,37 +38,33 @@ func init() {
 				"Source64": reflect.TypeFor[p0.Source64](),
 				"Zipf":     reflect.TypeFor[p0.Zipf](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Source":   func(p Proxy) any { return proxy_math_rand_Source{p} },
-				"Source64": func(p Proxy) any { return proxy_math_rand_Source64{p} },
+			Proxies: map[string]reflect.Type{
+				"Source":   reflect.TypeFor[proxy_math_rand_Source](),
+				"Source64": reflect.TypeFor[proxy_math_rand_Source64](),
 			},
 		}
 	}
 }
 
-type proxy_math_rand_Source struct{ Proxy }
-
-func (x proxy_math_rand_Source) Int63() (r0 int64) {
-	x.Invoke("Int63", &r0)
-	return
+type proxy_math_rand_Source struct {
+	IValue any
+	WInt63 func() int64
+	WSeed  func(a0 int64)
 }
 
-func (x proxy_math_rand_Source) Seed(a0 int64) {
-	x.Invoke("Seed", &a0)
+func (x proxy_math_rand_Source) Int63() int64 { return x.WInt63() }
+
+func (x proxy_math_rand_Source) Seed(a0 int64) { x.WSeed(a0) }
+
+type proxy_math_rand_Source64 struct {
+	IValue  any
+	WInt63  func() int64
+	WSeed   func(a0 int64)
+	WUint64 func() uint64
 }
 
-type proxy_math_rand_Source64 struct{ Proxy }
+func (x proxy_math_rand_Source64) Int63() int64 { return x.WInt63() }
 
-func (x proxy_math_rand_Source64) Int63() (r0 int64) {
-	x.Invoke("Int63", &r0)
-	return
-}
+func (x proxy_math_rand_Source64) Seed(a0 int64) { x.WSeed(a0) }
 
-func (x proxy_math_rand_Source64) Seed(a0 int64) {
-	x.Invoke("Seed", &a0)
-}
-
-func (x proxy_math_rand_Source64) Uint64() (r0 uint64) {
-	x.Invoke("Uint64", &r0)
-	return
-}
+func (x proxy_math_rand_Source64) Uint64() uint64 { return x.WUint64() }

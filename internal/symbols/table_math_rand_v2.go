@@ -42,16 +42,16 @@ func init() {
 				"Source":  reflect.TypeFor[p0.Source](),
 				"Zipf":    reflect.TypeFor[p0.Zipf](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Source": func(p Proxy) any { return proxy_math_rand_v2_Source{p} },
+			Proxies: map[string]reflect.Type{
+				"Source": reflect.TypeFor[proxy_math_rand_v2_Source](),
 			},
 		}
 	}
 }
 
-type proxy_math_rand_v2_Source struct{ Proxy }
-
-func (x proxy_math_rand_v2_Source) Uint64() (r0 uint64) {
-	x.Invoke("Uint64", &r0)
-	return
+type proxy_math_rand_v2_Source struct {
+	IValue  any
+	WUint64 func() uint64
 }
+
+func (x proxy_math_rand_v2_Source) Uint64() uint64 { return x.WUint64() }

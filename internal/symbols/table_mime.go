@@ -24,7 +24,7 @@ func init() {
 				"WordDecoder": reflect.TypeFor[p0.WordDecoder](),
 				"WordEncoder": reflect.TypeFor[p0.WordEncoder](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

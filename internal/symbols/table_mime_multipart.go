@@ -26,31 +26,25 @@ func init() {
 				"Reader":     reflect.TypeFor[p0.Reader](),
 				"Writer":     reflect.TypeFor[p0.Writer](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"File": func(p Proxy) any { return proxy_mime_multipart_File{p} },
+			Proxies: map[string]reflect.Type{
+				"File": reflect.TypeFor[proxy_mime_multipart_File](),
 			},
 		}
 	}
 }
 
-type proxy_mime_multipart_File struct{ Proxy }
-
-func (x proxy_mime_multipart_File) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+type proxy_mime_multipart_File struct {
+	IValue  any
+	WClose  func() error
+	WRead   func(a0 []byte) (int, error)
+	WReadAt func(a0 []byte, a1 int64) (int, error)
+	WSeek   func(a0 int64, a1 int) (int64, error)
 }
 
-func (x proxy_mime_multipart_File) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
-}
+func (x proxy_mime_multipart_File) Close() error { return x.WClose() }
 
-func (x proxy_mime_multipart_File) ReadAt(a0 []byte, a1 int64) (r0 int, r1 error) {
-	x.Invoke("ReadAt", &a0, &a1, &r0, &r1)
-	return
-}
+func (x proxy_mime_multipart_File) Read(a0 []byte) (int, error) { return x.WRead(a0) }
 
-func (x proxy_mime_multipart_File) Seek(a0 int64, a1 int) (r0 int64, r1 error) {
-	x.Invoke("Seek", &a0, &a1, &r0, &r1)
-	return
-}
+func (x proxy_mime_multipart_File) ReadAt(a0 []byte, a1 int64) (int, error) { return x.WReadAt(a0, a1) }
+
+func (x proxy_mime_multipart_File) Seek(a0 int64, a1 int) (int64, error) { return x.WSeek(a0, a1) }

@@ -111,138 +111,102 @@ func init() {
 				"UnixListener":        reflect.TypeFor[p0.UnixListener](),
 				"UnknownNetworkError": reflect.TypeFor[p0.UnknownNetworkError](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Addr":       func(p Proxy) any { return proxy_net_Addr{p} },
-				"Conn":       func(p Proxy) any { return proxy_net_Conn{p} },
-				"Error":      func(p Proxy) any { return proxy_net_Error{p} },
-				"Listener":   func(p Proxy) any { return proxy_net_Listener{p} },
-				"PacketConn": func(p Proxy) any { return proxy_net_PacketConn{p} },
+			Proxies: map[string]reflect.Type{
+				"Addr":       reflect.TypeFor[proxy_net_Addr](),
+				"Conn":       reflect.TypeFor[proxy_net_Conn](),
+				"Error":      reflect.TypeFor[proxy_net_Error](),
+				"Listener":   reflect.TypeFor[proxy_net_Listener](),
+				"PacketConn": reflect.TypeFor[proxy_net_PacketConn](),
 			},
 		}
 	}
 }
 
-type proxy_net_Addr struct{ Proxy }
-
-func (x proxy_net_Addr) Network() (r0 string) {
-	x.Invoke("Network", &r0)
-	return
+type proxy_net_Addr struct {
+	IValue   any
+	WNetwork func() string
+	WString  func() string
 }
 
-func (x proxy_net_Addr) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
+func (x proxy_net_Addr) Network() string { return x.WNetwork() }
+
+func (x proxy_net_Addr) String() string { return x.WString() }
+
+type proxy_net_Conn struct {
+	IValue            any
+	WClose            func() error
+	WLocalAddr        func() p0.Addr
+	WRead             func(a0 []byte) (int, error)
+	WRemoteAddr       func() p0.Addr
+	WSetDeadline      func(a0 p1.Time) error
+	WSetReadDeadline  func(a0 p1.Time) error
+	WSetWriteDeadline func(a0 p1.Time) error
+	WWrite            func(a0 []byte) (int, error)
 }
 
-type proxy_net_Conn struct{ Proxy }
+func (x proxy_net_Conn) Close() error { return x.WClose() }
 
-func (x proxy_net_Conn) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+func (x proxy_net_Conn) LocalAddr() p0.Addr { return x.WLocalAddr() }
+
+func (x proxy_net_Conn) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_net_Conn) RemoteAddr() p0.Addr { return x.WRemoteAddr() }
+
+func (x proxy_net_Conn) SetDeadline(a0 p1.Time) error { return x.WSetDeadline(a0) }
+
+func (x proxy_net_Conn) SetReadDeadline(a0 p1.Time) error { return x.WSetReadDeadline(a0) }
+
+func (x proxy_net_Conn) SetWriteDeadline(a0 p1.Time) error { return x.WSetWriteDeadline(a0) }
+
+func (x proxy_net_Conn) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+type proxy_net_Error struct {
+	IValue     any
+	WError     func() string
+	WTemporary func() bool
+	WTimeout   func() bool
 }
 
-func (x proxy_net_Conn) LocalAddr() (r0 p0.Addr) {
-	x.Invoke("LocalAddr", &r0)
-	return
+func (x proxy_net_Error) Error() string { return x.WError() }
+
+func (x proxy_net_Error) Temporary() bool { return x.WTemporary() }
+
+func (x proxy_net_Error) Timeout() bool { return x.WTimeout() }
+
+type proxy_net_Listener struct {
+	IValue  any
+	WAccept func() (p0.Conn, error)
+	WAddr   func() p0.Addr
+	WClose  func() error
 }
 
-func (x proxy_net_Conn) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_net_Listener) Accept() (p0.Conn, error) { return x.WAccept() }
+
+func (x proxy_net_Listener) Addr() p0.Addr { return x.WAddr() }
+
+func (x proxy_net_Listener) Close() error { return x.WClose() }
+
+type proxy_net_PacketConn struct {
+	IValue            any
+	WClose            func() error
+	WLocalAddr        func() p0.Addr
+	WReadFrom         func(a0 []byte) (int, p0.Addr, error)
+	WSetDeadline      func(a0 p1.Time) error
+	WSetReadDeadline  func(a0 p1.Time) error
+	WSetWriteDeadline func(a0 p1.Time) error
+	WWriteTo          func(a0 []byte, a1 p0.Addr) (int, error)
 }
 
-func (x proxy_net_Conn) RemoteAddr() (r0 p0.Addr) {
-	x.Invoke("RemoteAddr", &r0)
-	return
-}
+func (x proxy_net_PacketConn) Close() error { return x.WClose() }
 
-func (x proxy_net_Conn) SetDeadline(a0 p1.Time) (r0 error) {
-	x.Invoke("SetDeadline", &a0, &r0)
-	return
-}
+func (x proxy_net_PacketConn) LocalAddr() p0.Addr { return x.WLocalAddr() }
 
-func (x proxy_net_Conn) SetReadDeadline(a0 p1.Time) (r0 error) {
-	x.Invoke("SetReadDeadline", &a0, &r0)
-	return
-}
+func (x proxy_net_PacketConn) ReadFrom(a0 []byte) (int, p0.Addr, error) { return x.WReadFrom(a0) }
 
-func (x proxy_net_Conn) SetWriteDeadline(a0 p1.Time) (r0 error) {
-	x.Invoke("SetWriteDeadline", &a0, &r0)
-	return
-}
+func (x proxy_net_PacketConn) SetDeadline(a0 p1.Time) error { return x.WSetDeadline(a0) }
 
-func (x proxy_net_Conn) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
+func (x proxy_net_PacketConn) SetReadDeadline(a0 p1.Time) error { return x.WSetReadDeadline(a0) }
 
-type proxy_net_Error struct{ Proxy }
+func (x proxy_net_PacketConn) SetWriteDeadline(a0 p1.Time) error { return x.WSetWriteDeadline(a0) }
 
-func (x proxy_net_Error) Error() (r0 string) {
-	x.Invoke("Error", &r0)
-	return
-}
-
-func (x proxy_net_Error) Temporary() (r0 bool) {
-	x.Invoke("Temporary", &r0)
-	return
-}
-
-func (x proxy_net_Error) Timeout() (r0 bool) {
-	x.Invoke("Timeout", &r0)
-	return
-}
-
-type proxy_net_Listener struct{ Proxy }
-
-func (x proxy_net_Listener) Accept() (r0 p0.Conn, r1 error) {
-	x.Invoke("Accept", &r0, &r1)
-	return
-}
-
-func (x proxy_net_Listener) Addr() (r0 p0.Addr) {
-	x.Invoke("Addr", &r0)
-	return
-}
-
-func (x proxy_net_Listener) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
-}
-
-type proxy_net_PacketConn struct{ Proxy }
-
-func (x proxy_net_PacketConn) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
-}
-
-func (x proxy_net_PacketConn) LocalAddr() (r0 p0.Addr) {
-	x.Invoke("LocalAddr", &r0)
-	return
-}
-
-func (x proxy_net_PacketConn) ReadFrom(a0 []byte) (r0 int, r1 p0.Addr, r2 error) {
-	x.Invoke("ReadFrom", &a0, &r0, &r1, &r2)
-	return
-}
-
-func (x proxy_net_PacketConn) SetDeadline(a0 p1.Time) (r0 error) {
-	x.Invoke("SetDeadline", &a0, &r0)
-	return
-}
-
-func (x proxy_net_PacketConn) SetReadDeadline(a0 p1.Time) (r0 error) {
-	x.Invoke("SetReadDeadline", &a0, &r0)
-	return
-}
-
-func (x proxy_net_PacketConn) SetWriteDeadline(a0 p1.Time) (r0 error) {
-	x.Invoke("SetWriteDeadline", &a0, &r0)
-	return
-}
-
-func (x proxy_net_PacketConn) WriteTo(a0 []byte, a1 p0.Addr) (r0 int, r1 error) {
-	x.Invoke("WriteTo", &a0, &a1, &r0, &r1)
-	return
-}
+func (x proxy_net_PacketConn) WriteTo(a0 []byte, a1 p0.Addr) (int, error) { return x.WWriteTo(a0, a1) }

@@ -123,119 +123,111 @@ func init() {
 				"Server":                reflect.TypeFor[p0.Server](),
 				"Transport":             reflect.TypeFor[p0.Transport](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"CloseNotifier":  func(p Proxy) any { return proxy_net_http_CloseNotifier{p} },
-				"CookieJar":      func(p Proxy) any { return proxy_net_http_CookieJar{p} },
-				"File":           func(p Proxy) any { return proxy_net_http_File{p} },
-				"FileSystem":     func(p Proxy) any { return proxy_net_http_FileSystem{p} },
-				"Flusher":        func(p Proxy) any { return proxy_net_http_Flusher{p} },
-				"Handler":        func(p Proxy) any { return proxy_net_http_Handler{p} },
-				"Hijacker":       func(p Proxy) any { return proxy_net_http_Hijacker{p} },
-				"Pusher":         func(p Proxy) any { return proxy_net_http_Pusher{p} },
-				"ResponseWriter": func(p Proxy) any { return proxy_net_http_ResponseWriter{p} },
-				"RoundTripper":   func(p Proxy) any { return proxy_net_http_RoundTripper{p} },
+			Proxies: map[string]reflect.Type{
+				"CloseNotifier":  reflect.TypeFor[proxy_net_http_CloseNotifier](),
+				"CookieJar":      reflect.TypeFor[proxy_net_http_CookieJar](),
+				"File":           reflect.TypeFor[proxy_net_http_File](),
+				"FileSystem":     reflect.TypeFor[proxy_net_http_FileSystem](),
+				"Flusher":        reflect.TypeFor[proxy_net_http_Flusher](),
+				"Handler":        reflect.TypeFor[proxy_net_http_Handler](),
+				"Hijacker":       reflect.TypeFor[proxy_net_http_Hijacker](),
+				"Pusher":         reflect.TypeFor[proxy_net_http_Pusher](),
+				"ResponseWriter": reflect.TypeFor[proxy_net_http_ResponseWriter](),
+				"RoundTripper":   reflect.TypeFor[proxy_net_http_RoundTripper](),
 			},
 		}
 	}
 }
 
-type proxy_net_http_CloseNotifier struct{ Proxy }
-
-func (x proxy_net_http_CloseNotifier) CloseNotify() (r0 <-chan bool) {
-	x.Invoke("CloseNotify", &r0)
-	return
+type proxy_net_http_CloseNotifier struct {
+	IValue       any
+	WCloseNotify func() <-chan bool
 }
 
-type proxy_net_http_CookieJar struct{ Proxy }
+func (x proxy_net_http_CloseNotifier) CloseNotify() <-chan bool { return x.WCloseNotify() }
 
-func (x proxy_net_http_CookieJar) Cookies(a0 *p1.URL) (r0 []*p0.Cookie) {
-	x.Invoke("Cookies", &a0, &r0)
-	return
+type proxy_net_http_CookieJar struct {
+	IValue      any
+	WCookies    func(a0 *p1.URL) []*p0.Cookie
+	WSetCookies func(a0 *p1.URL, a1 []*p0.Cookie)
 }
 
-func (x proxy_net_http_CookieJar) SetCookies(a0 *p1.URL, a1 []*p0.Cookie) {
-	x.Invoke("SetCookies", &a0, &a1)
+func (x proxy_net_http_CookieJar) Cookies(a0 *p1.URL) []*p0.Cookie { return x.WCookies(a0) }
+
+func (x proxy_net_http_CookieJar) SetCookies(a0 *p1.URL, a1 []*p0.Cookie) { x.WSetCookies(a0, a1) }
+
+type proxy_net_http_File struct {
+	IValue   any
+	WClose   func() error
+	WRead    func(a0 []byte) (int, error)
+	WReaddir func(a0 int) ([]p2.FileInfo, error)
+	WSeek    func(a0 int64, a1 int) (int64, error)
+	WStat    func() (p2.FileInfo, error)
 }
 
-type proxy_net_http_File struct{ Proxy }
+func (x proxy_net_http_File) Close() error { return x.WClose() }
 
-func (x proxy_net_http_File) Close() (r0 error) {
-	x.Invoke("Close", &r0)
-	return
+func (x proxy_net_http_File) Read(a0 []byte) (int, error) { return x.WRead(a0) }
+
+func (x proxy_net_http_File) Readdir(a0 int) ([]p2.FileInfo, error) { return x.WReaddir(a0) }
+
+func (x proxy_net_http_File) Seek(a0 int64, a1 int) (int64, error) { return x.WSeek(a0, a1) }
+
+func (x proxy_net_http_File) Stat() (p2.FileInfo, error) { return x.WStat() }
+
+type proxy_net_http_FileSystem struct {
+	IValue any
+	WOpen  func(a0 string) (p0.File, error)
 }
 
-func (x proxy_net_http_File) Read(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Read", &a0, &r0, &r1)
-	return
+func (x proxy_net_http_FileSystem) Open(a0 string) (p0.File, error) { return x.WOpen(a0) }
+
+type proxy_net_http_Flusher struct {
+	IValue any
+	WFlush func()
 }
 
-func (x proxy_net_http_File) Readdir(a0 int) (r0 []p2.FileInfo, r1 error) {
-	x.Invoke("Readdir", &a0, &r0, &r1)
-	return
+func (x proxy_net_http_Flusher) Flush() { x.WFlush() }
+
+type proxy_net_http_Handler struct {
+	IValue     any
+	WServeHTTP func(a0 p0.ResponseWriter, a1 *p0.Request)
 }
 
-func (x proxy_net_http_File) Seek(a0 int64, a1 int) (r0 int64, r1 error) {
-	x.Invoke("Seek", &a0, &a1, &r0, &r1)
-	return
+func (x proxy_net_http_Handler) ServeHTTP(a0 p0.ResponseWriter, a1 *p0.Request) { x.WServeHTTP(a0, a1) }
+
+type proxy_net_http_Hijacker struct {
+	IValue  any
+	WHijack func() (p3.Conn, *p4.ReadWriter, error)
 }
 
-func (x proxy_net_http_File) Stat() (r0 p2.FileInfo, r1 error) {
-	x.Invoke("Stat", &r0, &r1)
-	return
+func (x proxy_net_http_Hijacker) Hijack() (p3.Conn, *p4.ReadWriter, error) { return x.WHijack() }
+
+type proxy_net_http_Pusher struct {
+	IValue any
+	WPush  func(a0 string, a1 *p0.PushOptions) error
 }
 
-type proxy_net_http_FileSystem struct{ Proxy }
+func (x proxy_net_http_Pusher) Push(a0 string, a1 *p0.PushOptions) error { return x.WPush(a0, a1) }
 
-func (x proxy_net_http_FileSystem) Open(a0 string) (r0 p0.File, r1 error) {
-	x.Invoke("Open", &a0, &r0, &r1)
-	return
+type proxy_net_http_ResponseWriter struct {
+	IValue       any
+	WHeader      func() p0.Header
+	WWrite       func(a0 []byte) (int, error)
+	WWriteHeader func(a0 int)
 }
 
-type proxy_net_http_Flusher struct{ Proxy }
+func (x proxy_net_http_ResponseWriter) Header() p0.Header { return x.WHeader() }
 
-func (x proxy_net_http_Flusher) Flush() {
-	x.Invoke("Flush")
+func (x proxy_net_http_ResponseWriter) Write(a0 []byte) (int, error) { return x.WWrite(a0) }
+
+func (x proxy_net_http_ResponseWriter) WriteHeader(a0 int) { x.WWriteHeader(a0) }
+
+type proxy_net_http_RoundTripper struct {
+	IValue     any
+	WRoundTrip func(a0 *p0.Request) (*p0.Response, error)
 }
 
-type proxy_net_http_Handler struct{ Proxy }
-
-func (x proxy_net_http_Handler) ServeHTTP(a0 p0.ResponseWriter, a1 *p0.Request) {
-	x.Invoke("ServeHTTP", &a0, &a1)
-}
-
-type proxy_net_http_Hijacker struct{ Proxy }
-
-func (x proxy_net_http_Hijacker) Hijack() (r0 p3.Conn, r1 *p4.ReadWriter, r2 error) {
-	x.Invoke("Hijack", &r0, &r1, &r2)
-	return
-}
-
-type proxy_net_http_Pusher struct{ Proxy }
-
-func (x proxy_net_http_Pusher) Push(a0 string, a1 *p0.PushOptions) (r0 error) {
-	x.Invoke("Push", &a0, &a1, &r0)
-	return
-}
-
-type proxy_net_http_ResponseWriter struct{ Proxy }
-
-func (x proxy_net_http_ResponseWriter) Header() (r0 p0.Header) {
-	x.Invoke("Header", &r0)
-	return
-}
-
-func (x proxy_net_http_ResponseWriter) Write(a0 []byte) (r0 int, r1 error) {
-	x.Invoke("Write", &a0, &r0, &r1)
-	return
-}
-
-func (x proxy_net_http_ResponseWriter) WriteHeader(a0 int) {
-	x.Invoke("WriteHeader", &a0)
-}
-
-type proxy_net_http_RoundTripper struct{ Proxy }
-
-func (x proxy_net_http_RoundTripper) RoundTrip(a0 *p0.Request) (r0 *p0.Response, r1 error) {
-	x.Invoke("RoundTrip", &a0, &r0, &r1)
-	return
+func (x proxy_net_http_RoundTripper) RoundTrip(a0 *p0.Request) (*p0.Response, error) {
+	return x.WRoundTrip(a0)
 }

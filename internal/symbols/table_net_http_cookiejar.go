@@ -19,21 +19,21 @@ func init() {
 				"Options":          reflect.TypeFor[p0.Options](),
 				"PublicSuffixList": reflect.TypeFor[p0.PublicSuffixList](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"PublicSuffixList": func(p Proxy) any { return proxy_net_http_cookiejar_PublicSuffixList{p} },
+			Proxies: map[string]reflect.Type{
+				"PublicSuffixList": reflect.TypeFor[proxy_net_http_cookiejar_PublicSuffixList](),
 			},
 		}
 	}
 }
 
-type proxy_net_http_cookiejar_PublicSuffixList struct{ Proxy }
-
-func (x proxy_net_http_cookiejar_PublicSuffixList) PublicSuffix(a0 string) (r0 string) {
-	x.Invoke("PublicSuffix", &a0, &r0)
-	return
+type proxy_net_http_cookiejar_PublicSuffixList struct {
+	IValue        any
+	WPublicSuffix func(a0 string) string
+	WString       func() string
 }
 
-func (x proxy_net_http_cookiejar_PublicSuffixList) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
+func (x proxy_net_http_cookiejar_PublicSuffixList) PublicSuffix(a0 string) string {
+	return x.WPublicSuffix(a0)
 }
+
+func (x proxy_net_http_cookiejar_PublicSuffixList) String() string { return x.WString() }

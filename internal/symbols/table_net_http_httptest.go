@@ -23,7 +23,7 @@ func init() {
 				"ResponseRecorder": reflect.TypeFor[p0.ResponseRecorder](),
 				"Server":           reflect.TypeFor[p0.Server](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

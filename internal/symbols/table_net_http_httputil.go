@@ -34,20 +34,19 @@ func init() {
 				"ReverseProxy": reflect.TypeFor[p0.ReverseProxy](),
 				"ServerConn":   reflect.TypeFor[p0.ServerConn](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"BufferPool": func(p Proxy) any { return proxy_net_http_httputil_BufferPool{p} },
+			Proxies: map[string]reflect.Type{
+				"BufferPool": reflect.TypeFor[proxy_net_http_httputil_BufferPool](),
 			},
 		}
 	}
 }
 
-type proxy_net_http_httputil_BufferPool struct{ Proxy }
-
-func (x proxy_net_http_httputil_BufferPool) Get() (r0 []byte) {
-	x.Invoke("Get", &r0)
-	return
+type proxy_net_http_httputil_BufferPool struct {
+	IValue any
+	WGet   func() []byte
+	WPut   func(a0 []byte)
 }
 
-func (x proxy_net_http_httputil_BufferPool) Put(a0 []byte) {
-	x.Invoke("Put", &a0)
-}
+func (x proxy_net_http_httputil_BufferPool) Get() []byte { return x.WGet() }
+
+func (x proxy_net_http_httputil_BufferPool) Put(a0 []byte) { x.WPut(a0) }

@@ -25,7 +25,7 @@ func init() {
 				"Header":        reflect.TypeFor[p0.Header](),
 				"Message":       reflect.TypeFor[p0.Message](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

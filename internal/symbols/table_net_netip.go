@@ -34,7 +34,7 @@ func init() {
 				"AddrPort": reflect.TypeFor[p0.AddrPort](),
 				"Prefix":   reflect.TypeFor[p0.Prefix](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

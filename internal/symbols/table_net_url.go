@@ -31,7 +31,7 @@ func init() {
 				"Userinfo":         reflect.TypeFor[p0.Userinfo](),
 				"Values":           reflect.TypeFor[p0.Values](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

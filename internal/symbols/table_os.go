@@ -106,20 +106,19 @@ func init() {
 				"Signal":       reflect.TypeFor[p0.Signal](),
 				"SyscallError": reflect.TypeFor[p0.SyscallError](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Signal": func(p Proxy) any { return proxy_os_Signal{p} },
+			Proxies: map[string]reflect.Type{
+				"Signal": reflect.TypeFor[proxy_os_Signal](),
 			},
 		}
 	}
 }
 
-type proxy_os_Signal struct{ Proxy }
-
-func (x proxy_os_Signal) Signal() {
-	x.Invoke("Signal")
+type proxy_os_Signal struct {
+	IValue  any
+	WSignal func()
+	WString func() string
 }
 
-func (x proxy_os_Signal) String() (r0 string) {
-	x.Invoke("String", &r0)
-	return
-}
+func (x proxy_os_Signal) Signal() { x.WSignal() }
+
+func (x proxy_os_Signal) String() string { return x.WString() }

@@ -25,7 +25,7 @@ func init() {
 				"Error":     reflect.TypeFor[p0.Error](),
 				"ExitError": reflect.TypeFor[p0.ExitError](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

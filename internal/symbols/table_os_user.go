@@ -26,7 +26,7 @@ func init() {
 				"UnknownUserIdError":  reflect.TypeFor[p0.UnknownUserIdError](),
 				"User":                reflect.TypeFor[p0.User](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -24,7 +24,7 @@ func init() {
 				"ErrBadPattern": &p0.ErrBadPattern,
 			},
 			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -41,7 +41,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"WalkFunc": reflect.TypeFor[p0.WalkFunc](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -55,7 +55,7 @@ func init() {
 				"Value":        reflect.TypeFor[p0.Value](),
 				"ValueError":   reflect.TypeFor[p0.ValueError](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

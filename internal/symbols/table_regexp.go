@@ -24,7 +24,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Regexp": reflect.TypeFor[p0.Regexp](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

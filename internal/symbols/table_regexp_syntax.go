@@ -28,7 +28,7 @@ func init() {
 				"Prog":      reflect.TypeFor[p0.Prog](),
 				"Regexp":    reflect.TypeFor[p0.Regexp](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

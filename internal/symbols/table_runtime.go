@@ -63,20 +63,19 @@ func init() {
 				"StackRecord":        reflect.TypeFor[p0.StackRecord](),
 				"TypeAssertionError": reflect.TypeFor[p0.TypeAssertionError](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Error": func(p Proxy) any { return proxy_runtime_Error{p} },
+			Proxies: map[string]reflect.Type{
+				"Error": reflect.TypeFor[proxy_runtime_Error](),
 			},
 		}
 	}
 }
 
-type proxy_runtime_Error struct{ Proxy }
-
-func (x proxy_runtime_Error) Error() (r0 string) {
-	x.Invoke("Error", &r0)
-	return
+type proxy_runtime_Error struct {
+	IValue        any
+	WError        func() string
+	WRuntimeError func()
 }
 
-func (x proxy_runtime_Error) RuntimeError() {
-	x.Invoke("RuntimeError")
-}
+func (x proxy_runtime_Error) Error() string { return x.WError() }
+
+func (x proxy_runtime_Error) RuntimeError() { x.WRuntimeError() }

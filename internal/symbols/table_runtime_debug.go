@@ -34,7 +34,7 @@ func init() {
 				"GCStats":      reflect.TypeFor[p0.GCStats](),
 				"Module":       reflect.TypeFor[p0.Module](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -37,25 +37,22 @@ func init() {
 				"Interface":    reflect.TypeFor[p0.Interface](),
 				"StringSlice":  reflect.TypeFor[p0.StringSlice](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Interface": func(p Proxy) any { return proxy_sort_Interface{p} },
+			Proxies: map[string]reflect.Type{
+				"Interface": reflect.TypeFor[proxy_sort_Interface](),
 			},
 		}
 	}
 }
 
-type proxy_sort_Interface struct{ Proxy }
-
-func (x proxy_sort_Interface) Len() (r0 int) {
-	x.Invoke("Len", &r0)
-	return
+type proxy_sort_Interface struct {
+	IValue any
+	WLen   func() int
+	WLess  func(a0 int, a1 int) bool
+	WSwap  func(a0 int, a1 int)
 }
 
-func (x proxy_sort_Interface) Less(a0 int, a1 int) (r0 bool) {
-	x.Invoke("Less", &a0, &a1, &r0)
-	return
-}
+func (x proxy_sort_Interface) Len() int { return x.WLen() }
 
-func (x proxy_sort_Interface) Swap(a0 int, a1 int) {
-	x.Invoke("Swap", &a0, &a1)
-}
+func (x proxy_sort_Interface) Less(a0 int, a1 int) bool { return x.WLess(a0, a1) }
+
+func (x proxy_sort_Interface) Swap(a0 int, a1 int) { x.WSwap(a0, a1) }

@@ -53,7 +53,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"NumError": reflect.TypeFor[p0.NumError](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

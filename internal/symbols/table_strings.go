@@ -75,7 +75,7 @@ func init() {
 				"Reader":   reflect.TypeFor[p0.Reader](),
 				"Replacer": reflect.TypeFor[p0.Replacer](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -25,19 +25,19 @@ func init() {
 				"RWMutex":   reflect.TypeFor[p0.RWMutex](),
 				"WaitGroup": reflect.TypeFor[p0.WaitGroup](),
 			},
-			Proxies: map[string]func(p Proxy) any{
-				"Locker": func(p Proxy) any { return proxy_sync_Locker{p} },
+			Proxies: map[string]reflect.Type{
+				"Locker": reflect.TypeFor[proxy_sync_Locker](),
 			},
 		}
 	}
 }
 
-type proxy_sync_Locker struct{ Proxy }
-
-func (x proxy_sync_Locker) Lock() {
-	x.Invoke("Lock")
+type proxy_sync_Locker struct {
+	IValue  any
+	WLock   func()
+	WUnlock func()
 }
 
-func (x proxy_sync_Locker) Unlock() {
-	x.Invoke("Unlock")
-}
+func (x proxy_sync_Locker) Lock() { x.WLock() }
+
+func (x proxy_sync_Locker) Unlock() { x.WUnlock() }

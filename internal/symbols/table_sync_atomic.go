@@ -61,7 +61,7 @@ func init() {
 				"Uintptr": reflect.TypeFor[p0.Uintptr](),
 				"Value":   reflect.TypeFor[p0.Value](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

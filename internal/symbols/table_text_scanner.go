@@ -18,7 +18,7 @@ func init() {
 				"Position": reflect.TypeFor[p0.Position](),
 				"Scanner":  reflect.TypeFor[p0.Scanner](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

@@ -17,7 +17,7 @@ func init() {
 			Types: map[string]reflect.Type{
 				"Writer": reflect.TypeFor[p0.Writer](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

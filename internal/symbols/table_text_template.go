@@ -31,7 +31,7 @@ func init() {
 				"FuncMap":   reflect.TypeFor[p0.FuncMap](),
 				"Template":  reflect.TypeFor[p0.Template](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

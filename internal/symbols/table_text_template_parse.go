@@ -46,7 +46,7 @@ func init() {
 				"VariableNode":   reflect.TypeFor[p0.VariableNode](),
 				"WithNode":       reflect.TypeFor[p0.WithNode](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

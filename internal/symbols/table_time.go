@@ -45,7 +45,7 @@ func init() {
 				"Timer":      reflect.TypeFor[p0.Timer](),
 				"Weekday":    reflect.TypeFor[p0.Weekday](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

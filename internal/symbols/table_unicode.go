@@ -300,7 +300,7 @@ func init() {
 				"RangeTable":  reflect.TypeFor[p0.RangeTable](),
 				"SpecialCase": reflect.TypeFor[p0.SpecialCase](),
 			},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

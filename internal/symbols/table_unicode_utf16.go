@@ -21,7 +21,7 @@ func init() {
 			},
 			Vars:    map[string]any{},
 			Types:   map[string]reflect.Type{},
-			Proxies: map[string]func(p Proxy) any{},
+			Proxies: map[string]reflect.Type{},
 		}
 	}
 }

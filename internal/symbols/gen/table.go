@@ -49,7 +49,7 @@ func table(p *types.Package) ([]byte, error) {
 				continue
 			}
 			if decl, ok := proxy(name, iface, p, qualifier); ok {
-				proxies = append(proxies, fmt.Sprintf("%q: func(p Proxy) any { return %s{p} },", name, proxyName(p, name)))
+				proxies = append(proxies, fmt.Sprintf("%q: reflect.TypeFor[%s](),", name, proxyName(p, name)))
 				decls = append(decls, decl)
 			}
 		}
@@ -73,7 +73,7 @@ func table(p *types.Package) ([]byte, error) {
 		entries    []string
 	}{
 		{"Funcs", "map[string]any", funcs}, {"Vars", "map[string]any", vars},
-		{"Types", "map[string]reflect.Type", typs}, {"Proxies", "map[string]func(p Proxy) any", proxies},
+		{"Types", "map[string]reflect.Type", typs}, {"Proxies", "map[string]reflect.Type", proxies},
 	} {
 		fmt.Fprintf(&b, "%s: %s{\n%s\n},\n", group.field, group.typ, strings.Join(group.entries, "\n"))
 	}
@@ -109,33 +109,33 @@ func proxy(name string, iface *types.Interface, p *types.Package, qualifier type
 			return "", false
 		}
 	}
-	var b strings.Builder
+	var fields, methods strings.Builder
 	self := proxyName(p, name)
-	fmt.Fprintf(&b, "\ntype %s struct{ Proxy }\n", self)
 	for i := range iface.NumMethods() {
 		m := iface.Method(i)
 		sig := m.Type().(*types.Signature)
-		var params, results, pointers []string
+		var params, names, results []string
 		for j := range sig.Params().Len() {
 			t := sig.Params().At(j).Type()
-			ts := types.TypeString(t, qualifier)
+			ts, arg := types.TypeString(t, qualifier), fmt.Sprintf("a%d", j)
 			if sig.Variadic() && j == sig.Params().Len()-1 {
 				ts = "..." + types.TypeString(t.(*types.Slice).Elem(), qualifier)
+				arg += "..."
 			}
 			params = append(params, fmt.Sprintf("a%d %s", j, ts))
-			pointers = append(pointers, fmt.Sprintf(", &a%d", j))
+			names = append(names, arg)
 		}
 		for j := range sig.Results().Len() {
-			results = append(results, fmt.Sprintf("r%d %s", j, types.TypeString(sig.Results().At(j).Type(), qualifier)))
-			pointers = append(pointers, fmt.Sprintf(", &r%d", j))
+			results = append(results, types.TypeString(sig.Results().At(j).Type(), qualifier))
 		}
-		ret, tail := "", ""
+		ret, out := "", ""
 		if len(results) > 0 {
-			ret, tail = " ("+strings.Join(results, ", ")+")", "\n\treturn"
+			ret, out = " ("+strings.Join(results, ", ")+")", "return "
 		}
-		fmt.Fprintf(&b, "\nfunc (x %s) %s(%s)%s {\n\tx.Invoke(%q%s)%s\n}\n", self, m.Name(), strings.Join(params, ", "), ret, m.Name(), strings.Join(pointers, ""), tail)
+		fmt.Fprintf(&fields, "W%s func(%s)%s\n", m.Name(), strings.Join(params, ", "), ret)
+		fmt.Fprintf(&methods, "\nfunc (x %s) %s(%s)%s { %sx.W%s(%s) }\n", self, m.Name(), strings.Join(params, ", "), ret, out, m.Name(), strings.Join(names, ", "))
 	}
-	return b.String(), true
+	return fmt.Sprintf("\ntype %s struct {\nIValue any\n%s}\n%s", self, fields.String(), methods.String()), true
 }
 
 // nameable reports whether a file of another package can write t.

@@ -1,0 +1,856 @@
+package cell
+
+import (
+	"fmt"
+	"go/ast"
+	"go/constant"
+	"go/token"
+	"go/types"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// lowering rewrites checked syntax into the Go that yaegi runs right: type parameters are gone, loops have their
+// variables in the body, ranges over integers and functions are plain loops and calls, constants are literals, names
+// declared by cells are the interpreter's own. Text that needs no change is kept as it is.
+type lowering struct {
+	e       *Evaluator
+	info    *types.Info
+	subs    substitution
+	hoisted map[types.Object]string // variables of the cell being lowered, by their run-time names
+	out     *emission
+	text    string // source of the file being lowered
+	base    token.Pos
+	temp    int
+	sig     *types.Signature // of the function being lowered
+	results []string         // names of its results, when it has them
+	loops   []*loopContext
+	top     bool // outside any function
+}
+
+// emission collects what must be declared before the lowered text can run.
+type emission struct {
+	decls        []string
+	imports      map[string]string // import path to local name
+	emitted      map[string]bool
+	work         []func()
+	uses         map[string]bool // names of cells that the text refers to
+	newInstances []string
+}
+
+// loopContext is a statement that break or continue may leave, inside out.
+type loopContext struct {
+	label    string
+	function *rangeFunction // the body has become a function; nil for loops that stay loops
+	isLoop   bool
+	barrier  bool // a function literal: nothing outside can be left
+}
+
+// rangeFunction is a range over a function on its way to being a call.
+type rangeFunction struct {
+	code    string // variable that says how the body ended
+	over    string // variable that is true while the body runs and after the loop
+	exits   []string
+	results []string
+}
+
+func (l *lowering) tmp(prefix string) string {
+	l.e.counter++
+	return fmt.Sprintf("%s_%d", prefix, l.e.counter)
+}
+
+// in sets the file that n belongs to.
+func (l *lowering) in(n ast.Node) {
+	tf := l.e.fset.File(n.Pos())
+	if tf == nil {
+		return
+	}
+	l.text, l.base = l.e.texts[tf], token.Pos(tf.Base())
+}
+
+func (l *lowering) source(from, to token.Pos) string {
+	a, b := int(from-l.base), int(to-l.base)
+	if a < 0 || b > len(l.text) || a > b {
+		return ""
+	}
+	return l.text[a:b]
+}
+
+// line is a directive that tells yaegi where in the cell the following text stands.
+func (l *lowering) line(pos token.Pos) string {
+	p := l.e.fset.Position(pos)
+	if !p.IsValid() || p.Filename == "" {
+		return ""
+	}
+	return fmt.Sprintf("/*line %s:%d:%d*/", p.Filename, p.Line, p.Column)
+}
+
+func (l *lowering) typeOf(e ast.Expr) types.Type { return l.subs.of(l.info.TypeOf(e)) }
+
+func (l *lowering) object(id *ast.Ident) types.Object { return l.info.ObjectOf(id) }
+
+// children lists the direct children of n in order.
+func children(n ast.Node) []ast.Node {
+	var list []ast.Node
+	first := true
+	ast.Inspect(n, func(c ast.Node) bool {
+		if first {
+			first = false
+			return true
+		}
+		if c != nil {
+			list = append(list, c)
+		}
+		return false
+	})
+	return list
+}
+
+// node lowers n.
+func (l *lowering) node(n ast.Node) string {
+	switch n := n.(type) {
+	case ast.Expr:
+		return l.expr(n)
+	case *ast.BlockStmt:
+		return "{" + l.list(n.List) + "}"
+	case ast.Stmt:
+		return l.stmt(n)
+	}
+	return l.copy(n)
+}
+
+// copy keeps the text of n but for its children.
+func (l *lowering) copy(n ast.Node) string {
+	var b strings.Builder
+	at := n.Pos()
+	for _, c := range children(n) {
+		if c.Pos() < at {
+			continue
+		}
+		b.WriteString(l.source(at, c.Pos()))
+		b.WriteString(l.node(c))
+		at = c.End()
+	}
+	b.WriteString(l.source(at, n.End()))
+	return b.String()
+}
+
+func (l *lowering) list(stmts []ast.Stmt) string {
+	var b strings.Builder
+	for _, s := range stmts {
+		b.WriteString("\n" + l.line(s.Pos()))
+		b.WriteString(l.stmt(s))
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+func (l *lowering) exprs(list []ast.Expr) string {
+	parts := make([]string, len(list))
+	for i, x := range list {
+		parts[i] = l.expr(x)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (l *lowering) expr(x ast.Expr) string {
+	if x == nil {
+		return ""
+	}
+	tv, known := l.info.Types[x]
+	if known && tv.IsType() {
+		return l.typ(l.subs.of(tv.Type), x)
+	}
+	if known && tv.Value != nil {
+		return l.constant(x, tv)
+	}
+	switch x := x.(type) {
+	case *ast.Ident:
+		return l.ident(x)
+	case *ast.SelectorExpr:
+		return l.selector(x)
+	case *ast.CallExpr:
+		return l.call(x)
+	case *ast.FuncLit:
+		return l.funcLit(x)
+	case *ast.CompositeLit:
+		return l.composite(x)
+	case *ast.IndexExpr:
+		if s, ok := l.instance(x.X); ok {
+			return s
+		}
+		return l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Index) + "]"
+	case *ast.IndexListExpr:
+		if s, ok := l.instance(x.X); ok {
+			return s
+		}
+	case *ast.ParenExpr:
+		return "(" + l.expr(x.X) + ")"
+	case *ast.UnaryExpr:
+		return "(" + x.Op.String() + l.expr(x.X) + ")"
+	case *ast.StarExpr:
+		return "(*" + l.expr(x.X) + ")"
+	case *ast.BinaryExpr:
+		return "(" + l.expr(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
+	case *ast.SliceExpr:
+		s := l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Low) + ":" + l.expr(x.High)
+		if x.Slice3 {
+			s += ":" + l.expr(x.Max)
+		}
+		return s + "]"
+	case *ast.TypeAssertExpr:
+		if x.Type == nil {
+			return l.expr(x.X) + ".(type)"
+		}
+		return l.expr(x.X) + ".(" + l.expr(x.Type) + ")"
+	case *ast.KeyValueExpr:
+		return l.expr(x.Key) + ": " + l.expr(x.Value)
+	}
+	return l.copy(x)
+}
+
+// mark puts a position before an operation that can panic.
+func (l *lowering) mark(pos token.Pos) string { return l.line(pos) }
+
+func (l *lowering) constant(x ast.Expr, tv types.TypeAndValue) string {
+	t := l.subs.of(tv.Type)
+	if _, ok := t.Underlying().(*types.Interface); ok {
+		t = tv.Type
+	}
+	b, ok := t.Underlying().(*types.Basic)
+	if !ok {
+		return l.copy(x)
+	}
+	v := tv.Value
+	var text string
+	plain := false
+	switch info := b.Info(); {
+	case info&types.IsBoolean != 0:
+		text, plain = strconv.FormatBool(constant.BoolVal(v)), true
+	case info&types.IsString != 0:
+		text, plain = strconv.Quote(constant.StringVal(v)), true
+	case info&types.IsInteger != 0:
+		text = constant.ToInt(v).ExactString()
+		plain = b.Kind() == types.Int || b.Kind() == types.UntypedInt
+		if b.Kind() == types.UntypedRune {
+			t = types.Typ[types.Int32]
+		}
+	case info&types.IsFloat != 0:
+		f, _ := constant.Float64Val(constant.ToFloat(v))
+		if b.Kind() == types.Float32 {
+			f32, _ := constant.Float32Val(constant.ToFloat(v))
+			f = float64(f32)
+		}
+		text = strconv.FormatFloat(f, 'g', -1, 64)
+		if math.IsInf(f, 0) {
+			refuse(x.Pos(), "the constant %s yet", v)
+		}
+		if !strings.ContainsAny(text, ".e") {
+			text += ".0"
+		}
+		plain = b.Kind() != types.Float32
+	case info&types.IsComplex != 0:
+		re, _ := constant.Float64Val(constant.Real(constant.ToComplex(v)))
+		im, _ := constant.Float64Val(constant.Imag(constant.ToComplex(v)))
+		text = fmt.Sprintf("complex(float64(%s), float64(%s))", strconv.FormatFloat(re, 'g', -1, 64), strconv.FormatFloat(im, 'g', -1, 64))
+		plain = b.Kind() != types.Complex64
+	default:
+		return l.copy(x)
+	}
+	if _, named := types.Unalias(t).(*types.Named); !named && plain {
+		if strings.HasPrefix(text, "-") {
+			return "(" + text + ")"
+		}
+		return text
+	}
+	return l.typ(types.Default(t), x) + "(" + text + ")"
+}
+
+// global is the run-time name of an object that cells declared at top level; "" for all others.
+func (l *lowering) global(obj types.Object) string {
+	if name, ok := l.hoisted[obj]; ok {
+		l.out.uses[obj.Name()] = true
+		return name
+	}
+	if obj.Pkg() == nil || obj.Pkg().Path() != "main" {
+		return ""
+	}
+	if obj.Parent() != nil && obj.Parent().Parent() == types.Universe || obj.Parent() == nil && l.e.isTop(obj) || l.e.isTop(obj) {
+		if n := l.e.pending(obj.Name()); n != nil {
+			l.out.uses[obj.Name()] = true
+			return n.run
+		}
+	}
+	return ""
+}
+
+// alias is the local name of an imported package.
+func (l *lowering) alias(path string) string {
+	name, ok := l.out.imports[path]
+	if !ok {
+		name = "pkg_" + strings.NewReplacer("/", "_", ".", "_", "-", "_").Replace(path)
+		l.out.imports[path] = name
+		l.e.use(path)
+	}
+	return name
+}
+
+func (l *lowering) ident(x *ast.Ident) string {
+	obj := l.object(x)
+	switch obj := obj.(type) {
+	case nil, *types.Builtin, *types.Nil, *types.Label, *types.PkgName:
+		return x.Name
+	case *types.Func:
+		if s, ok := l.instance(x); ok {
+			return s
+		}
+		if g := l.global(obj); g != "" {
+			return g
+		}
+		if obj.Pkg() != nil && obj.Pkg().Path() != "main" {
+			return l.foreign(x, obj)
+		}
+	case *types.Var:
+		if g := l.global(obj); g != "" {
+			return g
+		}
+		if obj.Pkg() != nil && obj.Pkg().Path() != "main" && !obj.IsField() && obj.Parent() == obj.Pkg().Scope() {
+			return l.foreign(x, obj)
+		}
+	}
+	return x.Name
+}
+
+// foreign names a symbol of a compiled package.
+func (l *lowering) foreign(at ast.Node, obj types.Object) string {
+	path := obj.Pkg().Path()
+	if !l.e.provides(path, obj.Name()) {
+		refuse(at.Pos(), "%s.%s yet", path, obj.Name())
+	}
+	return l.alias(path) + "." + obj.Name()
+}
+
+func (l *lowering) selector(x *ast.SelectorExpr) string {
+	sel := l.info.Selections[x]
+	if sel == nil { // package-qualified
+		obj := l.object(x.Sel)
+		if s, ok := l.instance(x); ok {
+			return s
+		}
+		if f, ok := obj.(*types.Func); ok {
+			if special := l.special(f); special != "" {
+				return special
+			}
+		}
+		return l.foreign(x, obj)
+	}
+	if sel.Kind() == types.MethodExpr {
+		return l.methodExpr(x, sel)
+	}
+	return l.expr(x.X) + l.mark(x.Sel.Pos()) + "." + x.Sel.Name
+}
+
+// methodExpr writes T.M as a function literal.
+func (l *lowering) methodExpr(x *ast.SelectorExpr, sel *types.Selection) string {
+	sig := l.typeOf(x).Underlying().(*types.Signature)
+	params, args := l.params(sig, "a")
+	ret := ""
+	if sig.Results().Len() > 0 {
+		ret = "return "
+	}
+	rest := ""
+	if len(args) > 1 {
+		rest = strings.Join(args[1:], ", ")
+	}
+	return "func(" + params + ")" + l.resultTypes(sig) + " { " + ret + args[0] + "." + x.Sel.Name + "(" + rest + ") }"
+}
+
+func (l *lowering) params(sig *types.Signature, prefix string) (decl string, args []string) {
+	var parts []string
+	for i := range sig.Params().Len() {
+		name := fmt.Sprintf("%s%d", prefix, i)
+		t := sig.Params().At(i).Type()
+		if sig.Variadic() && i == sig.Params().Len()-1 {
+			parts = append(parts, name+" ..."+l.typ(t.(*types.Slice).Elem(), nil))
+			args = append(args, name+"...")
+			continue
+		}
+		parts = append(parts, name+" "+l.typ(t, nil))
+		args = append(args, name)
+	}
+	return strings.Join(parts, ", "), args
+}
+
+func (l *lowering) resultTypes(sig *types.Signature) string {
+	if sig.Results().Len() == 0 {
+		return ""
+	}
+	var parts []string
+	for i := range sig.Results().Len() {
+		parts = append(parts, l.typ(sig.Results().At(i).Type(), nil))
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
+}
+
+// instance names a generic function with its type arguments, declaring the instance when it is new.
+func (l *lowering) instance(x ast.Expr) (string, bool) {
+	var id *ast.Ident
+	switch x := ast.Unparen(x).(type) {
+	case *ast.Ident:
+		id = x
+	case *ast.SelectorExpr:
+		if l.info.Selections[x] != nil {
+			return "", false
+		}
+		id = x.Sel
+	default:
+		return "", false
+	}
+	inst, ok := l.info.Instances[id]
+	if !ok {
+		return "", false
+	}
+	f, ok := l.object(id).(*types.Func)
+	if !ok {
+		return "", false
+	}
+	args := make([]types.Type, inst.TypeArgs.Len())
+	for i := range args {
+		args[i] = l.subs.of(inst.TypeArgs.At(i))
+	}
+	src := l.e.genericSource(f)
+	if src == nil {
+		refuse(x.Pos(), "%s.%s yet", f.Pkg().Path(), f.Name())
+	}
+	if f.Pkg().Path() == "main" {
+		l.out.uses[f.Name()] = true
+	}
+	return l.instantiate(src, args), true
+}
+
+// instantiate declares src for args and returns its name.
+func (l *lowering) instantiate(src *genericFunc, args []types.Type) string {
+	key := src.run
+	for _, a := range args {
+		key += "|" + l.typ(a, nil)
+	}
+	if name := l.e.instances[key]; name != "" {
+		return name
+	}
+	l.e.counter++
+	name := fmt.Sprintf("%s__i%d", src.run, l.e.counter)
+	l.e.instances[key] = name
+	l.out.instances(key)
+	subs := substitution{}
+	tparams := src.body.Type().(*types.Signature).TypeParams()
+	for i := range tparams.Len() {
+		subs[tparams.At(i)] = args[i]
+	}
+	out := l.out
+	e := l.e
+	out.work = append(out.work, func() {
+		inner := &lowering{e: e, info: src.info, subs: subs, out: out}
+		out.decls = append(out.decls, inner.function(name, src.decl, src.body, ""))
+	})
+	return name
+}
+
+func (o *emission) instances(key string) { o.newInstances = append(o.newInstances, key) }
+
+// typ writes a type in the interpreter's names.
+func (l *lowering) typ(t types.Type, at ast.Node) string {
+	switch t := t.(type) {
+	case *types.Basic:
+		if t.Info()&types.IsUntyped != 0 {
+			return types.Default(t).String()
+		}
+		if t.Kind() == types.UnsafePointer {
+			refuse(position(at), "package unsafe yet")
+		}
+		return t.Name()
+	case *types.Alias:
+		return l.typ(types.Unalias(t), at)
+	case *types.TypeParam:
+		return l.typ(l.subs.of(t), at)
+	case *types.Named:
+		return l.named(t, at)
+	case *types.Pointer:
+		return "*" + l.typ(t.Elem(), at)
+	case *types.Slice:
+		return "[]" + l.typ(t.Elem(), at)
+	case *types.Array:
+		return fmt.Sprintf("[%d]%s", t.Len(), l.typ(t.Elem(), at))
+	case *types.Map:
+		return "map[" + l.typ(t.Key(), at) + "]" + l.typ(t.Elem(), at)
+	case *types.Chan:
+		switch t.Dir() {
+		case types.SendOnly:
+			return "chan<- " + l.typ(t.Elem(), at)
+		case types.RecvOnly:
+			return "<-chan " + l.typ(t.Elem(), at)
+		}
+		return "chan (" + l.typ(t.Elem(), at) + ")"
+	case *types.Signature:
+		params, _ := l.params(t, "_")
+		return "func(" + strings.ReplaceAll(params, "_", "p") + ")" + l.resultTypes(t)
+	case *types.Struct:
+		var b strings.Builder
+		b.WriteString("struct {")
+		for i := range t.NumFields() {
+			f := t.Field(i)
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			if !f.Embedded() {
+				b.WriteString(f.Name() + " ")
+			}
+			b.WriteString(l.typ(l.subs.of(f.Type()), at))
+			if tag := t.Tag(i); tag != "" {
+				b.WriteString(" " + strconv.Quote(tag))
+			}
+		}
+		b.WriteString("}")
+		return b.String()
+	case *types.Interface:
+		if t.NumMethods() == 0 {
+			return "interface{}"
+		}
+		var b strings.Builder
+		b.WriteString("interface {")
+		for i := range t.NumMethods() {
+			m := t.Method(i)
+			sig := l.subs.of(m.Type()).(*types.Signature)
+			params, _ := l.params(sig, "p")
+			b.WriteString(" " + m.Name() + "(" + params + ")" + l.resultTypes(sig) + ";")
+		}
+		b.WriteString(" }")
+		return b.String()
+	case *types.Tuple:
+		if t.Len() == 1 {
+			return l.typ(t.At(0).Type(), at)
+		}
+	}
+	refuse(position(at), "a value of type %s yet", t)
+	return ""
+}
+
+func position(n ast.Node) token.Pos {
+	if n == nil {
+		return token.NoPos
+	}
+	return n.Pos()
+}
+
+func (l *lowering) named(t *types.Named, at ast.Node) string {
+	obj := t.Obj()
+	if obj.Pkg() == nil {
+		if obj.Name() == "comparable" {
+			return "interface{}"
+		}
+		return obj.Name()
+	}
+	if obj.Pkg().Path() != "main" {
+		if t.TypeArgs().Len() > 0 {
+			switch u := t.Underlying().(type) {
+			case *types.Signature, *types.Interface: // iter.Seq
+				return l.typ(u, at)
+			}
+			refuse(position(at), "the type %s yet", t)
+		}
+		if !obj.Exported() {
+			refuse(position(at), "a variable of the unexported type %s yet", t)
+		}
+		return l.foreign(astAt{at}, obj)
+	}
+	if !l.e.isTop(obj) {
+		return obj.Name() // declared inside a function
+	}
+	n := l.e.pending(obj.Name())
+	if n == nil {
+		refuse(position(at), "the type %s here yet: it has been declared anew since", obj.Name())
+	}
+	l.out.uses[obj.Name()] = true
+	if t.TypeArgs().Len() == 0 {
+		return n.run
+	}
+	key := n.run
+	for i := range t.TypeArgs().Len() {
+		key += "|" + l.typ(l.subs.of(t.TypeArgs().At(i)), at)
+	}
+	if name := l.e.instances[key]; name != "" {
+		return name
+	}
+	l.e.counter++
+	name := fmt.Sprintf("%s__i%d", n.run, l.e.counter)
+	l.e.instances[key] = name
+	l.out.instances(key)
+	concrete := l.subs.of(t).(*types.Named)
+	out, e := l.out, l.e
+	out.decls = append(out.decls, "type "+name+" "+(&lowering{e: e, info: l.info, subs: l.subs, out: out}).typ(concrete.Underlying(), at))
+	for _, m := range e.methodsOf(obj.Name()) {
+		out.work = append(out.work, func() {
+			inner := &lowering{e: e, info: m.info, subs: substitution{}, out: out}
+			tparams := m.body.Type().(*types.Signature).TypeParams()
+			for i := range tparams.Len() {
+				inner.subs[tparams.At(i)] = concrete.TypeArgs().At(i)
+			}
+			out.decls = append(out.decls, inner.function("", m.decl, m.body, name))
+		})
+	}
+	return name
+}
+
+type astAt struct{ ast.Node }
+
+func (a astAt) Pos() token.Pos { return position(a.Node) }
+
+func (l *lowering) composite(x *ast.CompositeLit) string {
+	t := l.typeOf(x)
+	var b strings.Builder
+	if x.Type != nil {
+		b.WriteString(l.typ(t, x))
+	} else {
+		if p, ok := t.Underlying().(*types.Pointer); ok {
+			b.WriteString("&" + l.typ(p.Elem(), x))
+		} else {
+			b.WriteString(l.typ(t, x))
+		}
+	}
+	_, isStruct := underlyingElem(t).(*types.Struct)
+	b.WriteString("{")
+	for i, elt := range x.Elts {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if kv, ok := elt.(*ast.KeyValueExpr); ok {
+			if isStruct {
+				b.WriteString(kv.Key.(*ast.Ident).Name)
+			} else {
+				b.WriteString(l.expr(kv.Key))
+			}
+			b.WriteString(": " + l.expr(kv.Value))
+			continue
+		}
+		b.WriteString(l.expr(elt))
+	}
+	b.WriteString("}")
+	return b.String()
+}
+
+func underlyingElem(t types.Type) types.Type {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
+		return p.Elem().Underlying()
+	}
+	return t.Underlying()
+}
+
+func (l *lowering) call(x *ast.CallExpr) string {
+	if tv := l.info.Types[x.Fun]; tv.IsType() {
+		return "(" + l.typ(l.subs.of(tv.Type), x.Fun) + ")(" + l.exprs(x.Args) + ")"
+	}
+	if id, ok := ast.Unparen(x.Fun).(*ast.Ident); ok {
+		if b, ok := l.object(id).(*types.Builtin); ok {
+			return l.builtin(x, b.Name())
+		}
+	}
+	l.checkFormat(x)
+	args := make([]string, len(x.Args))
+	for i, a := range x.Args {
+		args[i] = l.argument(x, i, a)
+	}
+	s := l.expr(x.Fun) + l.mark(x.Lparen) + "(" + strings.Join(args, ", ")
+	if x.Ellipsis.IsValid() {
+		s += "..."
+	}
+	return s + ")"
+}
+
+func (l *lowering) builtin(x *ast.CallExpr, name string) string {
+	result := func() types.Type { return types.Default(l.typeOf(x)) }
+	switch name {
+	case "min", "max":
+		t := result()
+		ts := l.typ(t, x)
+		b := t.Underlying().(*types.Basic)
+		op := map[string]string{"min": "<", "max": ">"}[name]
+		cond := "b " + op + " a"
+		if b.Info()&types.IsFloat != 0 {
+			zero := "a == 0 && b == 0 && 1/b < 0"
+			if name == "max" {
+				zero = "a == 0 && b == 0 && 1/a < 0"
+			}
+			cond = "a == a && (b != b || " + cond + " || " + zero + ")"
+		}
+		var args []string
+		for _, a := range x.Args {
+			args = append(args, ts+"("+l.expr(a)+")")
+		}
+		return "func(a " + ts + ", bs ..." + ts + ") " + ts + " { for _, b := range bs { if " + cond + " { a = b } }; return a }(" + strings.Join(args, ", ") + ")"
+	case "clear":
+		t := l.typeOf(x.Args[0])
+		ts := l.typ(t, x)
+		if s, ok := t.Underlying().(*types.Slice); ok {
+			return "func(s " + ts + ") { var z " + l.typ(s.Elem(), x) + "; for i := range s { s[i] = z } }(" + l.expr(x.Args[0]) + ")"
+		}
+		return l.alias(supportPath) + ".Clear(" + l.expr(x.Args[0]) + ")"
+	case "new":
+		if tv := l.info.Types[x.Args[0]]; !tv.IsType() {
+			elem := result().Underlying().(*types.Pointer).Elem()
+			ts := l.typ(elem, x)
+			return "func(v " + ts + ") *" + ts + " { return &v }(" + l.expr(x.Args[0]) + ")"
+		}
+		return "new(" + l.expr(x.Args[0]) + ")"
+	case "print", "println":
+		for _, a := range x.Args {
+			if mentionsMain(l.typeOf(a), map[types.Type]bool{}) {
+				refuse(x.Pos(), "%s of a type of the cell yet: use fmt.Println", name)
+			}
+		}
+	}
+	s := name + l.mark(x.Lparen) + "(" + l.exprs(x.Args)
+	if x.Ellipsis.IsValid() {
+		s += "..."
+	}
+	return s + ")"
+}
+
+// function writes a declaration: a function called name, or with recv, a method of that run-time type.
+func (l *lowering) function(name string, d *ast.FuncDecl, body *types.Func, recv string) string {
+	l.in(d)
+	l.sig = l.subs.of(body.Type()).(*types.Signature)
+	var b strings.Builder
+	b.WriteString(l.line(d.Pos()) + "func ")
+	ft := d.Type
+	first := 0
+	if d.Recv != nil {
+		first = 1
+		id := "_"
+		if names := d.Recv.List[0].Names; len(names) > 0 {
+			id = names[0].Name
+		}
+		star := ""
+		if _, ok := types.Unalias(l.sig.Params().At(0).Type()).(*types.Pointer); ok {
+			star = "*"
+		}
+		b.WriteString("(" + id + " " + star + recv + ") ")
+		name = d.Name.Name
+	}
+	b.WriteString(name + "(" + l.fields(ft.Params, l.sig.Params(), first, l.sig.Variadic()) + ")")
+	b.WriteString(l.resultFields(ft, l.sig))
+	b.WriteString(" {" + l.enter(d.Body) + l.list(d.Body.List) + "}")
+	return b.String()
+}
+
+// fields writes parameters with their names.
+func (l *lowering) fields(list *ast.FieldList, tuple *types.Tuple, first int, variadic bool) string {
+	var parts []string
+	i := first
+	add := func(name string) {
+		t := tuple.At(i).Type()
+		if variadic && i == tuple.Len()-1 {
+			parts = append(parts, name+" ..."+l.typ(t.(*types.Slice).Elem(), nil))
+		} else {
+			parts = append(parts, name+" "+l.typ(t, nil))
+		}
+		i++
+	}
+	if list != nil {
+		for _, f := range list.List {
+			if len(f.Names) == 0 {
+				add("_")
+			}
+			for _, id := range f.Names {
+				add(id.Name)
+			}
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (l *lowering) resultFields(ft *ast.FuncType, sig *types.Signature) string {
+	l.results = nil
+	if sig.Results().Len() == 0 {
+		return ""
+	}
+	if ft.Results != nil && len(ft.Results.List) > 0 && len(ft.Results.List[0].Names) > 0 {
+		for _, f := range ft.Results.List {
+			for _, id := range f.Names {
+				name := id.Name
+				if name == "_" {
+					name = l.tmp("r")
+				}
+				l.results = append(l.results, name)
+			}
+		}
+		var parts []string
+		for i, n := range l.results {
+			parts = append(parts, n+" "+l.typ(sig.Results().At(i).Type(), nil))
+		}
+		return " (" + strings.Join(parts, ", ") + ")"
+	}
+	return l.resultTypes(sig)
+}
+
+// enter is the check at the beginning of a function: an interrupt, and the depth of recursion.
+func (l *lowering) enter(body *ast.BlockStmt) string {
+	s := l.stopCheck()
+	if l.mayRecurse(body) {
+		k := l.alias(supportPath)
+		s += k + ".Enter(); defer " + k + ".Leave(); "
+	}
+	return s
+}
+
+func (l *lowering) stopCheck() string {
+	k := l.alias(supportPath)
+	return " if " + k + ".Stop { " + k + ".Halt() }; "
+}
+
+// mayRecurse reports whether a body calls anything interpreted, so that calls could nest without end.
+func (l *lowering) mayRecurse(body *ast.BlockStmt) bool {
+	found := false
+	ast.Inspect(body, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || found {
+			return !found
+		}
+		if l.info.Types[call.Fun].IsType() {
+			return true
+		}
+		switch f := ast.Unparen(call.Fun).(type) {
+		case *ast.Ident:
+			switch obj := l.object(f).(type) {
+			case *types.Func:
+				found = obj.Pkg() != nil && obj.Pkg().Path() == "main"
+			case *types.Var:
+				found = true
+			}
+		case *ast.SelectorExpr:
+			if sel := l.info.Selections[f]; sel != nil {
+				if obj := sel.Obj(); obj.Pkg() == nil || obj.Pkg().Path() == "main" || types.IsInterface(sel.Recv()) {
+					found = true
+				}
+				if _, ok := sel.Obj().(*types.Var); ok {
+					found = true
+				}
+			}
+		case *ast.FuncLit:
+		default:
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+func (l *lowering) funcLit(x *ast.FuncLit) string {
+	sig := l.typeOf(x).Underlying().(*types.Signature)
+	saved, savedResults, savedLoops, savedTop := l.sig, l.results, l.loops, l.top
+	defer func() { l.sig, l.results, l.loops, l.top = saved, savedResults, savedLoops, savedTop }()
+	l.sig, l.top = sig, false
+	l.loops = append(l.loops[:len(l.loops):len(l.loops)], &loopContext{barrier: true})
+	params := l.fields(x.Type.Params, sig.Params(), 0, sig.Variadic())
+	results := l.resultFields(x.Type, sig)
+	return "func(" + params + ")" + results + " {" + l.enter(x.Body) + l.list(x.Body.List) + "}"
+}

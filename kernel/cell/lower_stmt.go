@@ -1,0 +1,573 @@
+package cell
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"strings"
+)
+
+func (l *lowering) stmt(s ast.Stmt) string {
+	switch s := s.(type) {
+	case *ast.BlockStmt:
+		return "{" + l.list(s.List) + "}"
+	case *ast.ExprStmt:
+		return l.expr(s.X)
+	case *ast.AssignStmt:
+		return l.assign(s)
+	case *ast.DeclStmt:
+		return l.declaration(s)
+	case *ast.IncDecStmt:
+		return l.expr(s.X) + s.Tok.String()
+	case *ast.SendStmt:
+		return l.expr(s.Chan) + " <- " + l.expr(s.Value)
+	case *ast.IfStmt:
+		text := "if "
+		if s.Init != nil {
+			text += l.stmt(s.Init) + "; "
+		}
+		text += l.expr(s.Cond) + " {" + l.list(s.Body.List) + "}"
+		if s.Else != nil {
+			text += " else " + l.stmt(s.Else)
+		}
+		return text
+	case *ast.ForStmt:
+		return l.forLoop(s, "")
+	case *ast.RangeStmt:
+		return l.rangeLoop(s, "")
+	case *ast.LabeledStmt:
+		switch inner := s.Stmt.(type) {
+		case *ast.ForStmt:
+			return l.forLoop(inner, s.Label.Name)
+		case *ast.RangeStmt:
+			return l.rangeLoop(inner, s.Label.Name)
+		case *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
+			return s.Label.Name + ":\n" + l.leavable(inner, s.Label.Name)
+		}
+		return s.Label.Name + ":\n" + l.stmt(s.Stmt)
+	case *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
+		return l.leavable(s, "")
+	case *ast.CaseClause:
+		text := "default:"
+		if s.List != nil {
+			text = "case " + l.exprs(s.List) + ":"
+		}
+		return text + l.list(s.Body)
+	case *ast.CommClause:
+		text := "default:"
+		if s.Comm != nil {
+			text = "case " + l.stmt(s.Comm) + ":"
+		}
+		return text + l.list(s.Body)
+	case *ast.BranchStmt:
+		return l.branch(s)
+	case *ast.ReturnStmt:
+		return l.returned(s)
+	case *ast.GoStmt:
+		return l.spawn(s)
+	case *ast.DeferStmt:
+		for _, c := range l.loops {
+			if c.barrier {
+				continue
+			}
+		}
+		if l.inRangeFunction() {
+			refuse(s.Pos(), "defer inside a range over a function yet")
+		}
+		return "defer " + l.expr(s.Call)
+	case *ast.EmptyStmt:
+		return ""
+	}
+	return l.copy(s)
+}
+
+func (l *lowering) inRangeFunction() bool {
+	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
+		if l.loops[i].function != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// leavable lowers a statement that break leaves.
+func (l *lowering) leavable(s ast.Stmt, label string) string {
+	l.loops = append(l.loops, &loopContext{label: label})
+	defer func() { l.loops = l.loops[:len(l.loops)-1] }()
+	clauses := func(b *ast.BlockStmt) string {
+		var text strings.Builder
+		for _, c := range b.List {
+			text.WriteString("\n" + l.stmt(c))
+		}
+		return "{" + text.String() + "\n}"
+	}
+	switch s := s.(type) {
+	case *ast.SwitchStmt:
+		text := "switch "
+		if s.Init != nil {
+			text += l.stmt(s.Init) + "; "
+		}
+		if s.Tag != nil {
+			text += l.expr(s.Tag) + " "
+		}
+		return text + clauses(s.Body)
+	case *ast.TypeSwitchStmt:
+		text := "switch "
+		if s.Init != nil {
+			text += l.stmt(s.Init) + "; "
+		}
+		return text + l.stmt(s.Assign) + " " + clauses(s.Body)
+	case *ast.SelectStmt:
+		return "select " + clauses(s.Body)
+	}
+	return ""
+}
+
+func (l *lowering) assign(s *ast.AssignStmt) string {
+	if s.Tok == token.DEFINE {
+		names := make([]string, len(s.Lhs))
+		all, some := true, false
+		for i, x := range s.Lhs {
+			id := x.(*ast.Ident)
+			names[i] = id.Name
+			obj := l.info.Defs[id]
+			if run, ok := l.hoisted[obj]; ok && obj != nil {
+				names[i], some = run, true
+			} else if obj == nil && id.Name != "_" {
+				if run, ok := l.hoisted[l.info.Uses[id]]; ok {
+					names[i], some = run, true
+				} else {
+					all = false
+				}
+			} else if id.Name != "_" {
+				all = false
+			}
+		}
+		_ = all
+		if some {
+			return strings.Join(names, ", ") + " = " + l.exprs(s.Rhs)
+		}
+		return strings.Join(names, ", ") + " := " + l.exprs(s.Rhs)
+	}
+	lhs := make([]string, len(s.Lhs))
+	for i, x := range s.Lhs {
+		if id, ok := x.(*ast.Ident); ok && id.Name == "_" {
+			lhs[i] = "_"
+			continue
+		}
+		lhs[i] = l.expr(x)
+	}
+	return strings.Join(lhs, ", ") + " " + s.Tok.String() + " " + l.exprs(s.Rhs)
+}
+
+func (l *lowering) declaration(s *ast.DeclStmt) string {
+	g := s.Decl.(*ast.GenDecl)
+	switch g.Tok {
+	case token.CONST:
+		return "" // constants are written as literals where they are used
+	case token.TYPE:
+		var lines []string
+		for _, spec := range g.Specs {
+			t := spec.(*ast.TypeSpec)
+			obj := l.info.Defs[t.Name]
+			if t.TypeParams != nil || len(l.subs) > 0 {
+				refuse(t.Pos(), "a type declared inside a generic function yet")
+			}
+			if t.Assign.IsValid() {
+				continue
+			}
+			lines = append(lines, "type "+t.Name.Name+" "+l.typ(obj.Type().Underlying(), t))
+		}
+		return strings.Join(lines, "\n")
+	}
+	var lines []string
+	for _, spec := range g.Specs {
+		v := spec.(*ast.ValueSpec)
+		var names []string
+		hoisted := false
+		for _, id := range v.Names {
+			name := id.Name
+			if run, ok := l.hoisted[l.info.Defs[id]]; ok && name != "_" {
+				name, hoisted = run, true
+			}
+			names = append(names, name)
+		}
+		switch {
+		case hoisted && len(v.Values) == 0:
+			for i, id := range v.Names {
+				if id.Name != "_" {
+					z := l.tmp("zero")
+					lines = append(lines, "var "+z+" "+l.typ(l.subs.of(l.info.Defs[id].Type()), v)+"; "+names[i]+" = "+z)
+				}
+			}
+		case hoisted:
+			lines = append(lines, strings.Join(names, ", ")+" = "+l.exprs(v.Values))
+		default:
+			text := "var " + strings.Join(names, ", ")
+			if v.Type != nil {
+				text += " " + l.expr(v.Type)
+			}
+			if len(v.Values) > 0 {
+				text += " = " + l.exprs(v.Values)
+			}
+			lines = append(lines, text)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// captured reports whether a function literal in body, or a pointer, can outlive an iteration with the variable.
+func (l *lowering) captured(obj types.Object, nodes ...ast.Node) bool {
+	found := false
+	for _, n := range nodes {
+		if n == nil || found {
+			continue
+		}
+		ast.Inspect(n, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncLit:
+				ast.Inspect(n, func(m ast.Node) bool {
+					if id, ok := m.(*ast.Ident); ok && l.info.Uses[id] == obj {
+						found = true
+					}
+					return !found
+				})
+			case *ast.UnaryExpr:
+				if n.Op == token.AND {
+					ast.Inspect(n.X, func(m ast.Node) bool {
+						if id, ok := m.(*ast.Ident); ok && l.info.Uses[id] == obj {
+							found = true
+						}
+						return !found
+					})
+				}
+			case *ast.RangeStmt:
+				if t := l.info.TypeOf(n.X); t != nil {
+					if _, ok := t.Underlying().(*types.Signature); ok { // its body becomes a function
+						ast.Inspect(n.Body, func(m ast.Node) bool {
+							if id, ok := m.(*ast.Ident); ok && l.info.Uses[id] == obj {
+								found = true
+							}
+							return !found
+						})
+					}
+				}
+			}
+			return !found
+		})
+	}
+	return found
+}
+
+func (l *lowering) body(b *ast.BlockStmt, label string, function *rangeFunction) string {
+	l.loops = append(l.loops, &loopContext{label: label, isLoop: true, function: function})
+	defer func() { l.loops = l.loops[:len(l.loops)-1] }()
+	return l.list(b.List)
+}
+
+func labelText(label string) string {
+	if label == "" {
+		return ""
+	}
+	return label + ":\n"
+}
+
+func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
+	var own []*ast.Ident
+	if a, ok := s.Init.(*ast.AssignStmt); ok && a.Tok == token.DEFINE {
+		for _, x := range a.Lhs {
+			id := x.(*ast.Ident)
+			var nodes []ast.Node
+			nodes = append(nodes, s.Body)
+			if s.Cond != nil {
+				nodes = append(nodes, s.Cond)
+			}
+			if s.Post != nil {
+				nodes = append(nodes, s.Post)
+			}
+			if obj := l.info.Defs[id]; obj != nil && l.captured(obj, nodes...) {
+				own = append(own, id)
+			}
+		}
+	}
+	if len(own) == 0 {
+		text := labelText(label) + "for "
+		if s.Init != nil || s.Post != nil {
+			if s.Init != nil {
+				text += l.stmt(s.Init)
+			}
+			text += "; "
+			if s.Cond != nil {
+				text += l.expr(s.Cond)
+			}
+			text += "; "
+			if s.Post != nil {
+				text += l.stmt(s.Post)
+			}
+		} else if s.Cond != nil {
+			text += l.expr(s.Cond)
+		}
+		return text + " {" + l.stopCheck() + l.body(s.Body, label, nil) + "}"
+	}
+	// Each iteration has its own variables: they begin as copies of the last iteration's, and the post statement works
+	// on the new ones.
+	first := l.tmp("first")
+	text := "{ " + l.stmt(s.Init) + "\n"
+	copies := ""
+	for _, id := range own {
+		p := l.tmp("prev")
+		text += p + " := &" + id.Name + "; "
+		copies += id.Name + " := *" + p + "; " + p + " = &" + id.Name + "; "
+	}
+	text += first + " := true\n" + labelText(label) + "for {" + l.stopCheck() + copies
+	post := ""
+	if s.Post != nil {
+		post = l.stmt(s.Post)
+	}
+	text += "if " + first + " { " + first + " = false } else { " + post + " }\n"
+	if s.Cond != nil {
+		text += "if !(" + l.expr(s.Cond) + ") { break }\n"
+	}
+	return text + l.body(s.Body, label, nil) + "} }"
+}
+
+func isBlank(x ast.Expr) bool {
+	id, ok := x.(*ast.Ident)
+	return x == nil || ok && id.Name == "_"
+}
+
+func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
+	t := l.typeOf(s.X)
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		if u.Info()&types.IsInteger != 0 {
+			vt := types.Default(t)
+			if !isBlank(s.Key) {
+				vt = l.typeOf(s.Key)
+				if id, ok := s.Key.(*ast.Ident); ok && l.object(id) != nil {
+					vt = l.subs.of(l.object(id).Type())
+				}
+			}
+			ts := l.typ(vt, s)
+			i, n := l.tmp("i"), l.tmp("n")
+			set := ""
+			if !isBlank(s.Key) {
+				if s.Tok == token.DEFINE {
+					name := s.Key.(*ast.Ident).Name
+					set = name + " := " + i + "; _ = " + name + "\n"
+				} else {
+					set = l.expr(s.Key) + " = " + i + "\n"
+				}
+			}
+			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck() + set + l.body(s.Body, label, nil) + "}"
+		}
+	case *types.Signature:
+		return l.rangeFunc(s, u, label)
+	}
+	// The variables of := are copied into the body, so that each iteration has its own.
+	var keys [2]string
+	set := ""
+	for i, x := range []ast.Expr{s.Key, s.Value} {
+		if isBlank(x) {
+			keys[i] = "_"
+			continue
+		}
+		id, isIdent := x.(*ast.Ident)
+		if s.Tok == token.DEFINE && isIdent && !l.captured(l.info.Defs[id], s.Body) {
+			keys[i] = id.Name
+			continue
+		}
+		keys[i] = l.tmp("v")
+		if s.Tok == token.DEFINE {
+			set += id.Name + " := " + keys[i] + "\n"
+		} else {
+			set += l.expr(x) + " = " + keys[i] + "\n"
+		}
+	}
+	head := "for range " + l.expr(s.X)
+	if keys[1] != "_" && keys[1] != "" {
+		head = "for " + keys[0] + ", " + keys[1] + " := range " + l.expr(s.X)
+	} else if keys[0] != "_" && keys[0] != "" {
+		head = "for " + keys[0] + " := range " + l.expr(s.X)
+	}
+	if keys[0] == "_" && (keys[1] == "_" || keys[1] == "") {
+		head = "for " + l.tmp("k") + " := range " + l.expr(s.X)
+		if s.Key == nil {
+			head = "for _ = range " + l.expr(s.X)
+		}
+	}
+	return labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, nil) + "}"
+}
+
+// rangeFunc turns the loop body into the iterator's yield function. Statements that leave the body say how in a
+// variable, and the text after the call does it.
+func (l *lowering) rangeFunc(s *ast.RangeStmt, sig *types.Signature, label string) string {
+	yield := sig.Params().At(0).Type().Underlying().(*types.Signature)
+	var params []string
+	set := ""
+	for i := range yield.Params().Len() {
+		x := []ast.Expr{s.Key, s.Value}[i]
+		name := l.tmp("v")
+		if !isBlank(x) {
+			if s.Tok == token.DEFINE {
+				id := x.(*ast.Ident)
+				set += id.Name + " := " + name + "; _ = " + id.Name + "\n"
+			} else {
+				set += l.expr(x) + " = " + name + "\n"
+			}
+		}
+		params = append(params, name+" "+l.typ(l.subs.of(yield.Params().At(i).Type()), s))
+	}
+	over := l.tmp("over")
+	f := &rangeFunction{code: l.tmp("exit"), over: over}
+	var text strings.Builder
+	text.WriteString("{ " + f.code + " := 0; " + over + " := false\n")
+	if !l.top && l.sig != nil && l.results == nil {
+		for i := range l.sig.Results().Len() {
+			r := l.tmp("ret")
+			f.results = append(f.results, r)
+			text.WriteString("var " + r + " " + l.typ(l.sig.Results().At(i).Type(), s) + "; _ = " + r + "\n")
+		}
+	}
+	body := l.body(s.Body, label, f)
+	k := l.alias(supportPath)
+	text.WriteString("(" + l.expr(s.X) + ")(func(" + strings.Join(params, ", ") + ") bool { if " + over + " { " + k + ".Finished() }\n" + over + " = true\n" + l.stopCheck() + set + body + over + " = false\nreturn true })\n")
+	text.WriteString(over + " = true\n")
+	for i, exit := range f.exits {
+		text.WriteString(fmt.Sprintf("if %s == %d { %s }\n", f.code, i+1, exit))
+	}
+	text.WriteString("}")
+	return text.String()
+}
+
+// leave says that the body of f ends with exit done after the call.
+func (f *rangeFunction) leave(exit string) string {
+	for i, x := range f.exits {
+		if x == exit {
+			return fmt.Sprintf("{ %s = %d; return false }", f.code, i+1)
+		}
+	}
+	f.exits = append(f.exits, exit)
+	return fmt.Sprintf("{ %s = %d; return false }", f.code, len(f.exits))
+}
+
+func (l *lowering) branch(s *ast.BranchStmt) string {
+	if s.Tok == token.GOTO {
+		if l.inRangeFunction() {
+			refuse(s.Pos(), "goto inside a range over a function yet")
+		}
+		return "goto " + s.Label.Name
+	}
+	if s.Tok == token.FALLTHROUGH {
+		return "fallthrough"
+	}
+	// Find the statement that is left, and the range functions on the way out.
+	var crossed []*rangeFunction
+	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
+		c := l.loops[i]
+		matches := s.Label != nil && c.label == s.Label.Name || s.Label == nil && (c.isLoop || s.Tok == token.BREAK)
+		if !matches {
+			if c.function != nil {
+				crossed = append(crossed, c.function)
+			}
+			continue
+		}
+		plain := s.Tok.String()
+		if s.Label != nil {
+			plain += " " + s.Label.Name
+		}
+		if c.function != nil { // the statement itself is a range function
+			if len(crossed) == 0 {
+				if s.Tok == token.CONTINUE {
+					return "{ " + overOf(c.function) + "return true }"
+				}
+				return "return false"
+			}
+			inner := "return false"
+			if s.Tok == token.CONTINUE {
+				inner = overOf(c.function) + "return true"
+			}
+			return chain(crossed, inner)
+		}
+		if len(crossed) == 0 {
+			return plain
+		}
+		return chain(crossed, plain)
+	}
+	if s.Label != nil {
+		return s.Tok.String() + " " + s.Label.Name
+	}
+	return s.Tok.String()
+}
+
+// chain leaves nested range functions, innermost first, and does exit after the outermost call.
+func chain(crossed []*rangeFunction, exit string) string {
+	for i := len(crossed) - 1; i >= 0; i-- {
+		exit = crossed[i].leave(exit)
+	}
+	return exit
+}
+
+func overOf(f *rangeFunction) string { return f.over + " = false; " }
+
+func (l *lowering) returned(s *ast.ReturnStmt) string {
+	var crossed []*rangeFunction
+	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
+		if l.loops[i].function != nil {
+			crossed = append(crossed, l.loops[i].function)
+		}
+	}
+	if len(crossed) == 0 {
+		if len(s.Results) == 0 {
+			return "return"
+		}
+		return "return " + l.exprs(s.Results)
+	}
+	outer := crossed[len(crossed)-1]
+	names := l.results
+	if names == nil {
+		names = outer.results
+	}
+	set := ""
+	exit := "return"
+	if len(s.Results) > 0 {
+		set = strings.Join(names, ", ") + " = " + l.exprs(s.Results) + "; "
+		exit = "return " + strings.Join(names, ", ")
+	}
+	return "{ " + set + chain(crossed, exit) + " }"
+}
+
+// spawn wraps a go statement so that a panic in the goroutine becomes the cell's, not the process's.
+func (l *lowering) spawn(s *ast.GoStmt) string {
+	k := l.alias(supportPath)
+	guard := "defer func() { if r := recover(); r != nil { " + k + ".Died(r) } }()\n"
+	call := s.Call
+	if lit, ok := ast.Unparen(call.Fun).(*ast.FuncLit); ok && len(call.Args) == 0 {
+		return "go func() { " + guard + "(" + l.funcLit(lit) + ")() }()"
+	}
+	if id, ok := ast.Unparen(call.Fun).(*ast.Ident); ok {
+		if _, ok := l.object(id).(*types.Builtin); ok {
+			refuse(s.Pos(), "a built-in function as a goroutine yet")
+		}
+	}
+	sig := l.typeOf(call.Fun).Underlying().(*types.Signature)
+	if sig.Variadic() && !call.Ellipsis.IsValid() || len(call.Args) != sig.Params().Len() {
+		refuse(s.Pos(), "go with a variadic call yet: wrap it in func() { ... }")
+	}
+	params := "f " + l.typ(sig, s)
+	args := l.expr(call.Fun)
+	pass := ""
+	for i, a := range call.Args {
+		params += fmt.Sprintf(", a%d %s", i, l.typ(sig.Params().At(i).Type(), s))
+		args += ", " + l.expr(a)
+		if i > 0 {
+			pass += ", "
+		}
+		pass += fmt.Sprintf("a%d", i)
+	}
+	if call.Ellipsis.IsValid() {
+		pass += "..."
+	}
+	return "func(" + params + ") { go func() { " + guard + "f(" + pass + ") }() }(" + args + ")"
+}

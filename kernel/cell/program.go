@@ -1,0 +1,132 @@
+package cell
+
+import (
+	"context"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"strings"
+)
+
+// RunProgram runs an ordinary file of package main: it is type-checked, lowered and interpreted with the guarantees
+// that cells have, and panics are at file:line:column.
+func RunProgram(ctx context.Context, filename string, src []byte, options Options) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	options.Prelude = nil
+	e, err := New(options)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	p, err := e.prepareProgram(filename, string(src))
+	if err != nil {
+		return err
+	}
+	_, err = e.execute(ctx, p)
+	return err
+}
+
+func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case *refusal:
+			p, err = nil, e.diagnose(r)
+		default:
+			panic(r)
+		}
+	}()
+	e.sources[filename] = strings.Split(src, "\n")
+	f, perr := parser.ParseFile(e.fset, filename, src, parser.ParseComments|parser.SkipObjectResolution)
+	if f != nil {
+		e.texts[e.fset.File(f.FileStart)] = src
+	}
+	if perr != nil {
+		return nil, e.diagnose(perr)
+	}
+	var errs []error
+	info := newInfo()
+	conf := types.Config{Importer: e.importer, GoVersion: "go1.26", Sizes: types.SizesFor("gc", "amd64"), Error: func(err error) { errs = append(errs, err) }}
+	pkg, _ := conf.Check("main", e.fset, []*ast.File{f}, info)
+	if len(errs) > 0 {
+		return nil, e.diagnose(mergeErrors(errs)...)
+	}
+	if pkg.Name() != "main" {
+		return nil, e.diagnose(&refusal{f.Name.Pos(), fmt.Sprintf("package %s cannot be run: a recipe is of package main", pkg.Name())})
+	}
+	if pkg.Scope().Lookup("main") == nil {
+		return nil, e.diagnose(&refusal{f.Name.Pos(), "function main is undeclared in the main package"})
+	}
+	ck := &checked{parts: &parts{isFile: true, closing: f.End()}, name: filename, info: info, bodies: newInfo(), pkg: pkg, imports: map[string]*ast.ImportSpec{}}
+	var funcs []ast.Decl
+	for _, d := range f.Decls {
+		switch d := d.(type) {
+		case *ast.FuncDecl:
+			fd := &funcDecl{name: funcName(d), decl: d, cell: filename}
+			if fd.name == "init" || fd.name == "_" {
+				c := *d
+				c.Name = &ast.Ident{NamePos: d.Name.Pos(), Name: fmt.Sprintf("init·%d", len(ck.inits)+1)}
+				fd.decl, fd.name = &c, c.Name.Name
+				ck.inits = append(ck.inits, fd)
+			}
+			ck.funcs = append(ck.funcs, fd)
+			funcs = append(funcs, d)
+		case *ast.GenDecl:
+			switch d.Tok {
+			case token.TYPE:
+				for _, s := range d.Specs {
+					ck.typeSpec = append(ck.typeSpec, s.(*ast.TypeSpec))
+					e.typeSpecs[s.(*ast.TypeSpec).Name.Name] = s.(*ast.TypeSpec)
+				}
+			case token.CONST:
+				ck.consts = append(ck.consts, d)
+			}
+		}
+	}
+	ck.parts.decls = funcs
+	// Variables are initialized in the order of what they depend on.
+	for _, init := range info.InitOrder {
+		lhs := make([]ast.Expr, len(init.Lhs))
+		for i, v := range init.Lhs {
+			id := &ast.Ident{NamePos: v.Pos(), Name: v.Name()}
+			info.Defs[id] = v
+			lhs[i] = id
+		}
+		ck.parts.stmts = append(ck.parts.stmts, &ast.AssignStmt{Lhs: lhs, TokPos: init.Rhs.Pos(), Tok: token.DEFINE, Rhs: []ast.Expr{init.Rhs}})
+	}
+	for _, n := range pkg.Scope().Names() {
+		if v, ok := pkg.Scope().Lookup(n).(*types.Var); ok {
+			ck.hoisted = append(ck.hoisted, v)
+		}
+	}
+	// Bodies are checked once more with receivers as parameters, the form that lowering takes.
+	second := types.NewPackage("main", "main")
+	for _, n := range pkg.Scope().Names() {
+		second.Scope().Insert(pkg.Scope().Lookup(n))
+	}
+	var list []ast.Decl
+	for _, s := range f.Imports {
+		list = append(list, &ast.GenDecl{Tok: token.IMPORT, Specs: []ast.Spec{s}})
+	}
+	start := len(list)
+	for _, fd := range ck.funcs {
+		list = append(list, bodyDecl(fd.decl, e))
+	}
+	again := types.Config{Importer: e.importer, GoVersion: "go1.26", Sizes: conf.Sizes, Error: func(error) {}}
+	types.NewChecker(&again, e.fset, second, ck.bodies).Files([]*ast.File{{Name: &ast.Ident{Name: "main"}, Decls: list}})
+	for i, fd := range ck.funcs {
+		fd.obj, _ = info.Defs[fd.decl.Name].(*types.Func)
+		fd.body, _ = ck.bodies.Defs[list[start+i].(*ast.FuncDecl).Name].(*types.Func)
+		if fd.body == nil {
+			return nil, e.diagnose(&refusal{fd.decl.Pos(), "banter cannot run this function yet"})
+		}
+		if fd.obj == nil {
+			fd.obj = fd.body
+		}
+	}
+	return e.declare(ck)
+}
