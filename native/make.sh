@@ -76,7 +76,7 @@ fi
 
 # Go's cache knows nothing of what pkg-config answers with, so another set of libraries is named in the build.
 before=$(cksum bin/banter-engine 2>/dev/null || :)
-go build -trimpath -buildvcs=false -o bin/banter-engine ./cmd/banter-engine ||
+go build -tags native -trimpath -buildvcs=false -o bin/banter-engine ./cmd/banter-engine ||
 	die "banter-engine does not build against $from; whisper.cpp 1.9, llama.cpp 0.7 and ggml 0.27 are known to work"
 [ "$before" = "$(cksum bin/banter-engine)" ] || say "built bin/banter-engine against $from"
 bin/banter-engine -version >/dev/null || die "bin/banter-engine was built but does not start"

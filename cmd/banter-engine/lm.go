@@ -1,3 +1,5 @@
+//go:build native
+
 package main
 
 /*
@@ -90,19 +92,19 @@ func useLM(p *native.LMParams) (*lmModel, func(), error) {
 		}
 		path := C.CString(p.Model)
 		defer C.free(unsafe.Pointer(path))
-		lastError("")
+		takeError("")
 		c := C.llama_model_load_from_file(path, params)
 		if c == nil {
-			return nil, &worker.Failure{Path: p.Model, Message: "llama.cpp does not take this model: " + lastError("no reason given"), Fix: "fetch it again, or name another"}
+			return nil, &worker.Failure{Path: p.Model, Message: "llama.cpp does not take this model: " + takeError("no reason given"), Fix: "fetch it again, or name another"}
 		}
 		m := &lmModel{path: p.Model, c: c, vocab: C.llama_model_get_vocab(c)}
 		if p.Adapter != "" {
 			path := C.CString(p.Adapter)
 			defer C.free(unsafe.Pointer(path))
-			lastError("")
+			takeError("")
 			if m.adapter = C.llama_adapter_lora_init(c, path); m.adapter == nil {
 				C.llama_model_free(c)
-				return nil, &worker.Failure{Path: p.Adapter, Message: "llama.cpp does not take this adapter for " + p.Model + ": " + lastError("no reason given")}
+				return nil, &worker.Failure{Path: p.Adapter, Message: "llama.cpp does not take this adapter for " + p.Model + ": " + takeError("no reason given")}
 			}
 		}
 		return m, nil
@@ -133,11 +135,11 @@ func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, 
 	if outputs || embeddings {
 		nOut = batch
 	}
-	lastError("")
+	takeError("")
 	s.c = C.open_context(m.c, C.uint32_t(max(n, 1)), C.uint32_t(batch), C.uint32_t(nOut), threads(p.Threads), C.bool(embeddings), s.watch)
 	if s.c == nil {
 		C.free(unsafe.Pointer(s.watch))
-		return nil, &worker.Failure{Path: m.path, Message: "llama.cpp could not make room for its work: " + lastError("no reason given"), Fix: "use a smaller model or a shorter text"}
+		return nil, &worker.Failure{Path: m.path, Message: "llama.cpp could not make room for its work: " + takeError("no reason given"), Fix: "use a smaller model or a shorter text"}
 	}
 	if m.adapter != nil {
 		scale := C.float(p.Scale)
@@ -147,7 +149,7 @@ func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, 
 		if C.llama_set_adapters_lora(s.c, &m.adapter, 1, &scale) != 0 {
 			C.llama_free(s.c)
 			C.free(unsafe.Pointer(s.watch))
-			return nil, &worker.Failure{Path: p.Adapter, Message: "the adapter cannot be used: " + lastError("no reason given")}
+			return nil, &worker.Failure{Path: p.Adapter, Message: "the adapter cannot be used: " + takeError("no reason given")}
 		}
 	}
 	go func() {
@@ -175,7 +177,7 @@ func (s *session) feed(ctx context.Context, ids []C.llama_token, from int, all b
 		return ctx.Err()
 	}
 	if rc != 0 {
-		return &worker.Failure{Path: s.m.path, Message: fmt.Sprintf("llama.cpp gave up with code %d: %s", int(rc), lastError("no reason given"))}
+		return &worker.Failure{Path: s.m.path, Message: fmt.Sprintf("llama.cpp gave up with code %d: %s", int(rc), takeError("no reason given"))}
 	}
 	return nil
 }
@@ -490,7 +492,7 @@ func (m *lmModel) vector(ctx context.Context, p *native.LMParams, text string, w
 			for i := range ids {
 				v := C.llama_get_embeddings_ith(s.c, C.int32_t(i))
 				if v == nil {
-					return nil, &worker.Failure{Path: m.path, Message: "the model gives no embeddings: " + lastError("no reason given")}
+					return nil, &worker.Failure{Path: m.path, Message: "the model gives no embeddings: " + takeError("no reason given")}
 				}
 				for j, x := range unsafe.Slice((*float32)(v), width) {
 					sum[j] += float64(x)

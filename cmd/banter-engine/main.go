@@ -1,6 +1,11 @@
+//go:build native
+
 // Banter-engine is the native worker: whisper.cpp and llama.cpp over one shared ggml. It speaks the protocol of
 // internal/worker on its standard streams, and is started by the programs that need it, not by people; what it can be
 // asked is in internal/worker/native.
+//
+// It is built by `make native`, which finds or fetches the libraries; without the tag that it sets the package is empty, so
+// that all else builds and is tested where they are missing.
 package main
 
 import (

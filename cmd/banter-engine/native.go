@@ -1,3 +1,5 @@
+//go:build native
+
 package main
 
 /*
@@ -15,17 +17,18 @@ package main
 #include <llama.h>
 #include <whisper.h>
 
-// The libraries explain a refused model in their logs alone. The last error is kept for the answer to the client; errors
+// The libraries explain a refused model in their logs alone. The first error is kept for the answer to the client, since
+// those after it follow from it; errors
 // and warnings also go to standard error, debugging output nowhere.
-static pthread_mutex_t last_lock = PTHREAD_MUTEX_INITIALIZER;
-static char last_error[512];
+static pthread_mutex_t error_lock = PTHREAD_MUTEX_INITIALIZER;
+static char first_error[512];
 
 static void keep_log(enum ggml_log_level level, const char *text, void *user) {
 	(void)user;
 	if (level == GGML_LOG_LEVEL_ERROR) {
-		pthread_mutex_lock(&last_lock);
-		snprintf(last_error, sizeof last_error, "%s", text);
-		pthread_mutex_unlock(&last_lock);
+		pthread_mutex_lock(&error_lock);
+		if (!first_error[0]) snprintf(first_error, sizeof first_error, "%s", text);
+		pthread_mutex_unlock(&error_lock);
 	}
 	if (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) fputs(text, stderr);
 }
@@ -36,11 +39,11 @@ static void take_logs(void) {
 	llama_log_set(keep_log, NULL);
 }
 
-static void take_last_error(char *buf, size_t n) {
-	pthread_mutex_lock(&last_lock);
-	snprintf(buf, n, "%s", last_error);
-	last_error[0] = 0;
-	pthread_mutex_unlock(&last_lock);
+static void take_error(char *buf, size_t n) {
+	pthread_mutex_lock(&error_lock);
+	snprintf(buf, n, "%s", first_error);
+	first_error[0] = 0;
+	pthread_mutex_unlock(&error_lock);
 }
 
 // ggml's assertions end in abort(); the signal is left to the system so that the client sees what happened.
@@ -115,10 +118,10 @@ func loadBackends() {
 	})
 }
 
-// lastError returns what a library logged last as an error since the last call, or else.
-func lastError(otherwise string) string {
+// takeError returns the first error that a library logged since the last call, or otherwise.
+func takeError(otherwise string) string {
 	var buf [512]C.char
-	C.take_last_error(&buf[0], C.size_t(len(buf)))
+	C.take_error(&buf[0], C.size_t(len(buf)))
 	text := strings.TrimSpace(C.GoString(&buf[0]))
 	// "whisper_model_load: invalid model data (bad magic)": the C function's name helps nobody.
 	if name, rest, ok := strings.Cut(text, ": "); ok && !strings.ContainsAny(name, " /") {

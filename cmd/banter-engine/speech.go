@@ -1,3 +1,5 @@
+//go:build native
+
 package main
 
 /*
@@ -139,11 +141,11 @@ func useSpeechModel(p *native.TranscribeParams) (*speechModel, func(), error) {
 		}
 		path := C.CString(p.Model)
 		defer C.free(unsafe.Pointer(path))
-		lastError("")
+		takeError("")
 		m.c = C.open_speech(path, C.bool(p.GPU), key.preset, C.int(key.top), m.heads, C.size_t(len(p.DTWHeads)))
 		if m.c == nil {
 			C.free(unsafe.Pointer(m.heads))
-			return nil, &worker.Failure{Path: p.Model, Message: "whisper.cpp does not take this model: " + lastError("no reason given"), Fix: "fetch it again, or name another"}
+			return nil, &worker.Failure{Path: p.Model, Message: "whisper.cpp does not take this model: " + takeError("no reason given"), Fix: "fetch it again, or name another"}
 		}
 		// whisper.cpp takes the heads as they come and stops the process later on if there are no such ones.
 		layers, width := int(C.whisper_model_n_text_layer(m.c)), int(C.whisper_model_n_text_head(m.c))
@@ -189,7 +191,7 @@ func transcribe(ctx context.Context, r *worker.Request) (any, []byte, error) {
 
 	state := C.whisper_init_state(m.c)
 	if state == nil {
-		return nil, nil, &worker.Failure{Path: p.Model, Message: "whisper.cpp could not make room for its work: " + lastError("no reason given"), Fix: "use a smaller model or free some memory"}
+		return nil, nil, &worker.Failure{Path: p.Model, Message: "whisper.cpp could not make room for its work: " + takeError("no reason given"), Fix: "use a smaller model or free some memory"}
 	}
 	defer C.whisper_free_state(state)
 
@@ -210,7 +212,7 @@ func transcribe(ctx context.Context, r *worker.Request) (any, []byte, error) {
 			}
 		}
 	}()
-	lastError("")
+	takeError("")
 	rc := C.whisper_full_with_state(m.c, state, *params, (*C.float)(&samples[0]), C.int(len(samples)))
 	close(finished)
 	<-watched
@@ -218,7 +220,7 @@ func transcribe(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		return nil, nil, ctx.Err()
 	}
 	if rc != 0 {
-		return nil, nil, &worker.Failure{Path: p.Model, Message: fmt.Sprintf("whisper.cpp gave up with code %d: %s", int(rc), lastError("no reason given"))}
+		return nil, nil, &worker.Failure{Path: p.Model, Message: fmt.Sprintf("whisper.cpp gave up with code %d: %s", int(rc), takeError("no reason given"))}
 	}
 
 	if lang := C.whisper_full_lang_id_from_state(state); lang >= 0 {
@@ -380,10 +382,10 @@ func detectSpeech(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		defer C.free(unsafe.Pointer(path))
 		params := C.whisper_vad_default_context_params()
 		params.n_threads = key.threads
-		lastError("")
+		takeError("")
 		c := C.whisper_vad_init_from_file_with_params(path, params)
 		if c == nil {
-			return nil, &worker.Failure{Path: p.Model, Message: "whisper.cpp does not take this voice activity model: " + lastError("no reason given"), Fix: "fetch it again, or name another"}
+			return nil, &worker.Failure{Path: p.Model, Message: "whisper.cpp does not take this voice activity model: " + takeError("no reason given"), Fix: "fetch it again, or name another"}
 		}
 		return &vadModel{c, make(chan struct{}, 1)}, nil
 	})
@@ -408,7 +410,7 @@ func detectSpeech(ctx context.Context, r *worker.Request) (any, []byte, error) {
 	params.speech_pad_ms = C.int(p.PadMS)
 	spans := C.whisper_vad_segments_from_samples(m.c, params, (*C.float)(&samples[0]), C.int(len(samples)))
 	if spans == nil {
-		return nil, nil, &worker.Failure{Path: p.Model, Message: "voice activity detection gave up: " + lastError("no reason given")}
+		return nil, nil, &worker.Failure{Path: p.Model, Message: "voice activity detection gave up: " + takeError("no reason given")}
 	}
 	defer C.whisper_vad_free_segments(spans)
 	for i := range C.whisper_vad_segments_n_segments(spans) {

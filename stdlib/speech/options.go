@@ -56,7 +56,7 @@ func NewOptions(m models.Model) Options {
 		Context:  0,
 		Window:   28 * time.Second,
 		Overlap:  5 * time.Second,
-		Recheck:  0.5,
+		Recheck:  0.6,
 		Gates:    Gates{NoSpeech: 0.6, LogProb: -1, Repeats: 5, Rate: 8, Confidence: 0.2},
 	}
 }
