@@ -52,7 +52,9 @@ func Live() bool {
 
 // Bundle is a fragment to send once to each page: it holds ECharts and turns all charts of the page live, those shown
 // before and those to come. It is empty in a build without ECharts.
-var Bundle = sync.OnceValue(func() string {
+func Bundle() string { return bundle() }
+
+var bundle = sync.OnceValue(func() string {
 	packed, err := assets.ReadFile(echartsFile)
 	if err != nil {
 		return ""

@@ -67,7 +67,10 @@ func overlaps(emotes []Emote, start, end int) bool {
 
 // tidy sorts emotes by place and drops those that overlap an earlier one or lie outside text; dropped counts these.
 func tidy(emotes []Emote, text string) (kept []Emote, dropped int64) {
-	slices.SortStableFunc(emotes, func(a, b Emote) int { return cmp.Compare(a.Start, b.Start) })
+	byStart := func(a, b Emote) int { return cmp.Compare(a.Start, b.Start) }
+	if !slices.IsSortedFunc(emotes, byStart) {
+		slices.SortStableFunc(emotes, byStart)
+	}
 	kept = emotes[:0]
 	last := 0
 	for _, e := range emotes {
