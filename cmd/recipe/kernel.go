@@ -7,11 +7,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"text/tabwriter"
 
+	"banter/dsl"
 	"banter/kernel/install"
+	"banter/kernel/session"
+	"banter/kernel/wire"
 )
 
 type kernelCmd struct {
@@ -120,4 +124,34 @@ func (c *kernelStart) Run(ctx context.Context, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), syscall.SIGTERM)
 	defer stop()
 	return serveKernel(ctx, c.ConnectionFile, c.Store)
+}
+
+// serveKernel runs the kernel of a connection file.
+func serveKernel(ctx context.Context, connectionFile, store string) error {
+	connection, err := wire.ReadConnection(connectionFile)
+	if err != nil {
+		return err
+	}
+	state, err := session.StateDir()
+	if err != nil {
+		return err
+	}
+	return session.Serve(ctx, session.Options{
+		Connection:     connection,
+		ConnectionFile: connectionFile,
+		NewEvaluator:   session.Cells(dsl.Config{Store: store}, "banter/dsl"),
+		Version:        version(),
+		HistoryFile:    filepath.Join(state, "history.jsonl"),
+		StateDir:       filepath.Join(state, "kernels"),
+		Capture:        true,
+	})
+}
+
+// version is this program's.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "development"
+	}
+	return info.Main.Version
 }

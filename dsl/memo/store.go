@@ -443,9 +443,6 @@ func (s *Store) ObjectPath(o Output) string { return s.objectPath(o.Digest) }
 
 // Copy writes an object to path, which appears complete or not at all.
 func (s *Store) Copy(o Output, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-		return &problem.Error{Op: "write", Path: path, Err: err}
-	}
 	if d, size, err := hashFile(context.Background(), path); err == nil && d == o.Digest && size == o.Size {
 		return nil
 	}
@@ -459,6 +456,9 @@ func (s *Store) Copy(o Output, path string) error {
 
 // WriteFile writes what r gives to path, which appears complete or not at all.
 func WriteFile(path string, r io.Reader) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return &problem.Error{Op: "write", Path: path, Err: err}
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
 		return &problem.Error{Op: "write", Path: path, Err: err}
