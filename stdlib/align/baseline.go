@@ -114,14 +114,14 @@ func (c *corpus) cosine(tr *track, t *target, s *source) float64 {
 	var dot, a, b float64
 	ids := tr.sourceIDs(s)
 	for _, w := range tr.targetIDs(t) {
-		x := c.idf(w) * c.idf(w)
+		x := c.idf[w] * c.idf[w]
 		a += x
 		if slices.Contains(ids, w) {
 			dot += x
 		}
 	}
 	for _, w := range ids {
-		b += c.idf(w) * c.idf(w)
+		b += c.idf[w] * c.idf[w]
 	}
 	if a == 0 || b == 0 {
 		return 0

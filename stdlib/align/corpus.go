@@ -3,6 +3,7 @@ package align
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,12 +23,16 @@ type Input struct {
 // corpus is all streams of a call in the form that the model works on. Times are seconds since the first word of the
 // stream, so that a shift of both clocks changes no bit of what follows.
 type corpus struct {
-	opt     *Options
-	tracks  []*track
-	vocab   map[string]int32
-	df      [2][]float64 // in how many sources and in how many targets a token occurs, by token id
-	docs    [2]float64   // sources and targets in all
-	authors int          // distinct authors of all streams
+	opt    *Options
+	tracks []*track
+	vocab  map[string]int32
+	df     [2][]float64 // in how many sources and in how many targets a token occurs, by token id
+	docs   [2]float64   // sources and targets in all
+	// idf is how telling it is that a token is shared: log of documents over those that hold it, both sides together.
+	idf []float64
+	// rarity weighs the words of a source: function words say little about what is answered.
+	rarity  []float64
+	authors int // distinct authors of all streams
 
 	authorNames [][]int32 // by author: tokens of the name's parts, so that speech that says them can be told
 }
@@ -65,6 +70,8 @@ type source struct {
 	start, end float64
 	late       float64 // seconds before end at which the last telling word but one ends: the other likely moment of reaction
 	lo, hi     int32   // track.ids
+	rarity     float64 // sum over its words
+	number     int32   // index into track.src
 	question   bool
 	index      int32 // into track.utts, or Input.Messages
 }
@@ -158,6 +165,7 @@ func (c *corpus) newTrack(in *Input, hosts map[string]bool, authors map[string]i
 	}
 	slices.SortStableFunc(tr.src, func(a, b source) int { return cmp.Compare(a.end, b.end) })
 	for i, s := range tr.src {
+		tr.src[i].number = int32(i)
 		if i == 0 || s.start < tr.first {
 			tr.first = s.start
 		}
@@ -351,9 +359,17 @@ func (c *corpus) count() {
 		c.docs[sources] += float64(len(tr.src))
 		c.docs[targets] += float64(len(tr.tgt))
 	}
+	c.idf, c.rarity = make([]float64, n), make([]float64, n)
+	for id := range n {
+		c.idf[id] = math.Log((c.docs[0] + c.docs[1] + 1) / (c.df[0][id] + c.df[1][id] + 1))
+		c.rarity[id] = math.Max(0.05, math.Log((c.docs[sources]+2)/(c.df[sources][id]+1)))
+	}
 	for _, tr := range c.tracks {
 		for i := range tr.src {
 			s := &tr.src[i]
+			for _, id := range tr.sourceIDs(s) {
+				s.rarity += c.rarity[id]
+			}
 			var back [2]float32
 			k := 0
 			for j := int(s.hi) - 1; j >= int(s.lo) && k < 2; j-- {

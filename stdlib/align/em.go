@@ -101,11 +101,14 @@ func (m *model) score(tr *track, t *target, from *track, shift float64, s *score
 	buf.js = from.candidatesOf(t.t, shift, lo, hi, buf.js)
 	s.cand = s.cand[:0]
 	f := m.f[tr.number]
+	if m.vectors != nil {
+		m.vectors.sum(tr.targetIDs(t), &buf.of)
+	}
 	for _, j := range buf.js {
 		d := from.delayOf(t.t, j, shift)
 		src := &from.src[j]
 		c := candidate{src: j}
-		m.features(tr, t, from, src, &c.phi)
+		m.features(tr, t, &buf.of, from, src, &c.phi)
 		anchor := src.late
 		if c.phi.anchor >= 0 {
 			anchor = float64(c.phi.anchor)
@@ -147,6 +150,7 @@ func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 // scratch is what one worker reuses.
 type scratch struct {
 	js []int32
+	of vector // of the target that is scored
 }
 
 // chunk is how many targets a worker takes at a time. It does not depend on the number of workers: sums are made per chunk

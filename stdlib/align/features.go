@@ -33,18 +33,8 @@ func (w *weights) score(f *features) float64 {
 	return math.Max(-3, math.Min(8, s))
 }
 
-// idf is how telling it is that a token is shared: log of documents over those that hold it, both sides together.
-func (c *corpus) idf(id int32) float64 {
-	return math.Log((c.docs[0] + c.docs[1] + 1) / (c.df[0][id] + c.df[1][id] + 1))
-}
-
-// rarity weighs the words of a source: function words say little about what is answered.
-func (c *corpus) rarity(id int32) float64 {
-	return math.Max(0.05, math.Log((c.docs[sources]+2)/(c.df[sources][id]+1)))
-}
-
-// features fills in the content of a target of track tr against a source of track from.
-func (m *model) features(tr *track, t *target, from *track, s *source, out *features) {
+// features fills in the content of a target of track tr, whose vector is of, against a source of track from.
+func (m *model) features(tr *track, t *target, of *vector, from *track, s *source, out *features) {
 	c := m.c
 	*out = features{anchor: -1}
 	ids := tr.targetIDs(t)
@@ -53,7 +43,7 @@ func (m *model) features(tr *track, t *target, from *track, s *source, out *feat
 		id := from.ids[k]
 		for _, w := range ids {
 			if w == id {
-				shared += math.Max(0, c.idf(id)-1)
+				shared += math.Max(0, c.idf[id]-1)
 				if back := from.ends[k]; c.df[sources][id] < 0.15*c.docs[sources]+2 && (out.anchor < 0 || back < out.anchor) {
 					out.anchor = back
 				}
@@ -67,7 +57,7 @@ func (m *model) features(tr *track, t *target, from *track, s *source, out *feat
 		out.v[fAssociation] = m.texts.association(c, tr, t, from, s)
 	}
 	if c.opt.has("semantic") && m.vectors != nil {
-		out.v[fSemantic] = m.vectors.cosine(tr.targetIDs(t), from.sourceIDs(s))
+		out.v[fSemantic] = m.vectors.cosine(of, ids, from, s)
 	}
 	if c.opt.has("form") && s.question {
 		out.v[fForm] = 0.5

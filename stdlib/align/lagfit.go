@@ -648,9 +648,13 @@ func (l *learner) wideLinks(tr *track, posts []scored, lo, hi float64) []linked 
 		first := sourceAfter(tr, t.t-hi-maxDelay)
 		top := math.Inf(-1)
 		var phi features
+		var of vector
+		if l.m.vectors != nil {
+			l.m.vectors.sum(tr.targetIDs(t), &of)
+		}
 		for j := first; j < len(tr.src) && tr.src[j].end < t.t-lo+1.5; j++ {
 			src := &tr.src[j]
-			l.m.features(tr, t, tr, src, &phi)
+			l.m.features(tr, t, &of, tr, src, &phi)
 			content := l.m.weights.score(&phi)
 			top = math.Max(top, content)
 			late := src.late

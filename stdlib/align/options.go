@@ -55,7 +55,7 @@ type Options struct {
 	// Seed fixes the random directions of the semantic vectors. Any value gives the same quality.
 	Seed int64
 
-	// Decoys is how many shifted copies of the speech estimate the false discovery rate. Default 8, or 3 for streams with
+	// Decoys is how many shifted copies of the speech estimate the false discovery rate. Default 8, or 2 for streams with
 	// more than 100,000 messages in all.
 	Decoys int
 
@@ -97,7 +97,7 @@ func (o Options) withDefaults(messages int) (Options, error) {
 	if o.Decoys == 0 {
 		o.Decoys = 8
 		if messages > 100_000 {
-			o.Decoys = 3
+			o.Decoys = 2
 		}
 	}
 	switch {

@@ -30,13 +30,13 @@ const (
 	copyPrior    = 0.15 // prior share of a word's answers that repeat it
 	nullWord     = 0.5  // share of an answer's words that come from no word of the speech
 	textTemper   = 1.0  // trust in what texts alone say
-	wordsDepend  = 0.5  // 0: the words of one message are independent; 1: they all say the same
 )
 
 // pairTable counts pairs of tokens per fold, in an open-addressing hash table.
 type pairTable struct {
 	keys   []uint64 // 0 is empty
 	counts []float32
+	total  []float32 // over all folds, once summed up
 	n      int
 }
 
@@ -89,22 +89,28 @@ func (t *pairTable) without(w, v int32, fold uint8) float64 {
 	if t.keys[i] == 0 {
 		return 0
 	}
-	sum := float32(0)
-	for f, x := range t.counts[i*folds : (i+1)*folds] {
-		if f != int(fold) {
-			sum += x
+	return math.Max(0, float64(t.total[i]-t.counts[i*folds+int(fold)]))
+}
+
+// sum adds up the folds, after the last add.
+func (t *pairTable) sum() {
+	t.total = make([]float32, len(t.keys))
+	for i := range t.total {
+		for _, x := range t.counts[i*folds : (i+1)*folds] {
+			t.total[i] += x
 		}
 	}
-	return float64(sum)
 }
 
 func newTextModel(c *corpus) *textModel {
 	n := len(c.vocab)
-	return &textModel{
+	x := &textModel{
 		answer: make([]float64, folds*n), other: make([]float64, folds*n), said: make([]float64, folds*n),
 		byAuthor: make([]float64, folds*c.authors*2), pairs: newPairTable(), tokens: n, authors: c.authors,
 		seen: make([]float64, folds*n), sum: make([]float64, 3*n), saidSum: make([]float64, n),
 	}
+	x.pairs.sum()
+	return x
 }
 
 // learn adds one scored target. old is the model that scored it, which says which word caused which. chance is the
@@ -158,13 +164,9 @@ func (x *textModel) cause(c *corpus, old *textModel, tr *track, src *source, w i
 	var share [maxTokens]float64
 	ids := tr.sourceIDs(src)
 	pw := old.frequency(c, w, fold)
-	norm := 0.0
-	for _, v := range ids {
-		norm += c.rarity(v)
-	}
 	sum := nullWord * pw
 	for k, v := range ids {
-		share[k] = (1 - nullWord) * c.rarity(v) / norm * old.translate(w, v, pw, fold)
+		share[k] = (1 - nullWord) * c.rarity[v] / src.rarity * old.translate(w, v, pw, fold)
 		sum += share[k]
 	}
 	for k, v := range ids {
@@ -177,6 +179,7 @@ func (x *textModel) cause(c *corpus, old *textModel, tr *track, src *source, w i
 
 // finish sums the folds up once all targets are learned.
 func (x *textModel) finish() {
+	x.pairs.sum()
 	x.words = 0
 	for f := range folds {
 		for id := range x.tokens {
@@ -215,18 +218,14 @@ func (x *textModel) association(c *corpus, tr *track, t *target, from *track, s 
 	if len(ids) == 0 {
 		return 0
 	}
-	norm := 0.0
-	for _, v := range ids {
-		norm += c.rarity(v)
-	}
-	sum, k := 0.0, 0
+	product, k := 1.0, 0
 	one := func(w int32) {
 		pw := x.frequency(c, w, t.fold)
 		p := 0.0
 		for _, v := range ids {
-			p += c.rarity(v) * x.translate(w, v, pw, t.fold)
+			p += c.rarity[v] * x.translate(w, v, pw, t.fold)
 		}
-		sum += math.Log(nullWord + (1-nullWord)*p/norm/pw)
+		product *= nullWord + (1-nullWord)*p/(s.rarity*pw)
 		k++
 	}
 	for _, w := range tr.targetIDs(t) {
@@ -235,11 +234,12 @@ func (x *textModel) association(c *corpus, tr *track, t *target, from *track, s 
 	if t.whole >= 0 && t.hi-t.lo > 1 && c.df[targets][t.whole] > 1 {
 		one(t.whole)
 	}
-	return math.Max(-3, math.Min(8, sum*dependence(k)))
+	return math.Max(-3, math.Min(8, math.Log(product)*dependence(k)))
 }
 
-// dependence is how much n words of one message tell, each, of what they would if they were independent.
-func dependence(n int) float64 { return math.Pow(float64(max(n, 1)), -wordsDepend) }
+// dependence is how much n words of one message tell, each, of what they would if they were independent: as if
+// their number were its root.
+func dependence(n int) float64 { return 1 / math.Sqrt(float64(max(n, 1))) }
 
 // odds is the log odds that message and author alone give for being an answer, above the average message.
 func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {

@@ -1,6 +1,9 @@
 package align
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // vectorSize is the number of dimensions of the word vectors.
 const vectorSize = 48
@@ -12,6 +15,8 @@ const vectorSize = 48
 type vectors struct {
 	idf []float32
 	v   []float32 // [token][vectorSize], unit length or zero
+
+	sources [][]vector // by track and source
 }
 
 func newVectors(c *corpus) *vectors {
@@ -30,7 +35,7 @@ func newVectors(c *corpus) *vectors {
 		}
 	}
 	for id := range n {
-		x.idf[id] = float32(math.Max(0, c.idf(int32(id))))
+		x.idf[id] = float32(math.Max(0, c.idf[id]))
 	}
 	run := func(ids []int32) {
 		for i, a := range ids {
@@ -86,6 +91,13 @@ func newVectors(c *corpus) *vectors {
 		}
 		unit(row)
 	}
+	for _, tr := range c.tracks {
+		sums := make([]vector, len(tr.src))
+		for i := range tr.src {
+			x.sum(tr.sourceIDs(&tr.src[i]), &sums[i])
+		}
+		x.sources = append(x.sources, sums)
+	}
 	return x
 }
 
@@ -105,36 +117,42 @@ func unit(v []float32) bool {
 	return true
 }
 
-// cosine compares two texts by the idf-weighted means of their words. Shared words count elsewhere and are left out.
-func (x *vectors) cosine(a, b []int32) float64 {
-	var sa, sb [vectorSize]float32
-	sum := func(out *[vectorSize]float32, ids, others []int32) {
-		for _, id := range ids {
-			shared := false
-			for _, o := range others {
-				shared = shared || o == id
-			}
-			if shared {
-				continue
-			}
-			w := x.idf[id]
-			for k, v := range x.v[int(id)*vectorSize : int(id+1)*vectorSize] {
-				out[k] += w * v
-			}
+// vector is the idf-weighted sum of a text's word vectors.
+type vector [vectorSize]float32
+
+// sum adds up the words of a text.
+func (x *vectors) sum(ids []int32, out *vector) {
+	*out = vector{}
+	for _, id := range ids {
+		x.add(out, id, x.idf[id])
+	}
+}
+
+func (x *vectors) add(out *vector, id int32, w float32) {
+	for k, v := range x.v[int(id)*vectorSize : int(id+1)*vectorSize] {
+		out[k] += w * v
+	}
+}
+
+// cosine compares a target, its words and their sum, with a source. Shared words count elsewhere and are left out.
+func (x *vectors) cosine(of *vector, ids []int32, from *track, s *source) float64 {
+	a, b := *of, x.sources[from.number][s.number]
+	for _, id := range ids {
+		if slices.Contains(from.sourceIDs(s), id) {
+			x.add(&a, id, -x.idf[id])
+			x.add(&b, id, -x.idf[id])
 		}
 	}
-	sum(&sa, a, b)
-	sum(&sb, b, a)
-	var dot, na, nb float64
-	for k := range sa {
-		dot += float64(sa[k]) * float64(sb[k])
-		na += float64(sa[k]) * float64(sa[k])
-		nb += float64(sb[k]) * float64(sb[k])
+	var dot, na, nb float32
+	for k := range a {
+		dot += a[k] * b[k]
+		na += a[k] * a[k]
+		nb += b[k] * b[k]
 	}
-	if na == 0 || nb == 0 {
+	if na < 1e-6 || nb < 1e-6 { // nothing but shared words, up to rounding
 		return 0
 	}
-	return dot / math.Sqrt(na*nb)
+	return float64(dot) / math.Sqrt(float64(na)*float64(nb))
 }
 
 // hashString is FNV-1a.
