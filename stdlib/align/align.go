@@ -1,11 +1,13 @@
 package align
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,33 +23,50 @@ func Align(ctx context.Context, in []Input, opt Options) (*Result, error) {
 	for i := range in {
 		n += len(in[i].Messages)
 	}
-	opt, err := opt.withDefaults(n)
+	used, err := opt.withDefaults(n)
 	if err != nil {
 		return nil, &problem.Error{Op: "align", Err: err}
 	}
-	c, err := newCorpus(in, &opt)
-	if err != nil {
-		return nil, &problem.Error{Op: "align", Err: err, Fix: "give every stream an id of its own"}
-	}
-	for i, tr := range c.tracks {
-		if err := c.estimateLag(ctx, tr); err != nil {
-			return nil, fmt.Errorf("align %s: %w", tr.in.Stream, err)
+	ids := map[string]bool{}
+	for i := range in {
+		if ids[in[i].Stream] {
+			return nil, &problem.Error{Op: "align", Err: fmt.Errorf("two streams have the id %q", in[i].Stream), Fix: "give every stream an id of its own"}
 		}
-		progress.Tell(ctx, progress.Report{Done: int64(i + 1), Total: int64(len(c.tracks)), Unit: "streams", Note: "find the lag"})
+		ids[in[i].Stream] = true
 	}
-	m, err := fit(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("align: %w", err)
-	}
-	res := &Result{Options: opt, model: m}
-	for i, tr := range c.tracks {
-		s, err := m.result(ctx, tr)
+	res := &Result{Options: used}
+	done := 0
+	for _, crowd := range crowds(in) {
+		n := 0
+		for _, s := range crowd {
+			n += len(s.Messages)
+		}
+		opt, err := opt.withDefaults(n)
 		if err != nil {
-			return nil, fmt.Errorf("align %s: %w", tr.in.Stream, err)
+			return nil, &problem.Error{Op: "align", Err: err}
 		}
-		res.Streams = append(res.Streams, s)
-		progress.Tell(ctx, progress.Report{Done: int64(i + 1), Total: int64(len(c.tracks)), Unit: "streams", Note: "attribute messages"})
+		c := newCorpus(crowd, &opt)
+		for _, tr := range c.tracks {
+			if err := c.estimateLag(ctx, tr); err != nil {
+				return nil, fmt.Errorf("align %s: %w", tr.in.Stream, err)
+			}
+		}
+		m, err := fit(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("align: %w", err)
+		}
+		for k, tr := range c.tracks {
+			s, err := m.result(ctx, tr)
+			if err != nil {
+				return nil, fmt.Errorf("align %s: %w", tr.in.Stream, err)
+			}
+			s.model, s.track = m, k
+			res.Streams = append(res.Streams, s)
+			done++
+			progress.Tell(ctx, progress.Report{Done: int64(done), Total: int64(len(in)), Unit: "streams", Note: "attribute messages"})
+		}
 	}
+	slices.SortFunc(res.Streams, func(a, b StreamResult) int { return cmp.Compare(a.Stream, b.Stream) })
 	return res, nil
 }
 

@@ -1,7 +1,9 @@
 package align_test
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -40,6 +42,23 @@ func kept(pairs []align.Pair, rate float64) map[string][2]time.Duration {
 		}
 	}
 	return out
+}
+
+// same compares all that results say, byte for byte.
+func same(t *testing.T, a, b *align.Result) bool {
+	t.Helper()
+	print := func(r *align.Result) string {
+		sum, err := json.Marshal(r.Summary().Streams)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pairs, err := json.Marshal(r.Pairs())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(sum) + string(pairs)
+	}
+	return print(a) == print(b)
 }
 
 func TestFindsAnswers(t *testing.T) {
@@ -119,7 +138,7 @@ func TestOrderOfStreamsDoesNotMatter(t *testing.T) {
 	a, b, c := stream(30, 5), stream(31, 5), stream(32, 5)
 	one := run(t, align.Options{}, a.Input, b.Input, c.Input)
 	two := run(t, align.Options{}, c.Input, a.Input, b.Input)
-	if !reflect.DeepEqual(one.Streams, two.Streams) {
+	if !same(t, one, two) {
 		t.Error("the order of the inputs changed the result")
 	}
 }
@@ -128,7 +147,7 @@ func TestWorkersDoNotMatter(t *testing.T) {
 	a, b := stream(33, 5), stream(34, 5)
 	one := run(t, align.Options{Workers: 1}, a.Input, b.Input)
 	many := run(t, align.Options{Workers: 7}, a.Input, b.Input)
-	if !reflect.DeepEqual(one.Streams, many.Streams) {
+	if !same(t, one, many) {
 		t.Error("the number of workers changed the result")
 	}
 }
@@ -161,7 +180,7 @@ func TestAuthorsNamesDoNotMatter(t *testing.T) {
 	}
 }
 
-func TestUnrelatedStreamChangesLittle(t *testing.T) {
+func TestStreamOfAnotherCrowdChangesNothing(t *testing.T) {
 	s, other := stream(40, 10), synth.Make(synth.Config{Seed: 41, Minutes: 10, Lag: []align.TruthLag{{Lag: -4}},
 		Delay: synth.Delay{Law: "gamma", Median: 5, Spread: 0.4}, Rate: 60, Spam: 0.2})
 	for i := range other.Input.Messages { // its chat answers nothing, and its words are other words
@@ -171,21 +190,10 @@ func TestUnrelatedStreamChangesLittle(t *testing.T) {
 	}
 	alone := run(t, align.Options{}, s.Input)
 	both := run(t, align.Options{}, s.Input, other.Input)
-	mine := both.Streams[slices.IndexFunc(both.Streams, func(r align.StreamResult) bool { return r.Stream == s.Input.Stream })]
-	a, b := kept(alone.Streams[0].Pairs, 0.1), kept(mine.Pairs, 0.1)
-	same := 0
-	for id, w := range a {
-		if b[id] == w {
-			same++
-		}
-	}
-	if union := len(a) + len(b) - same; float64(same) < 0.9*float64(union) {
-		t.Errorf("an unrelated stream changed the pairs kept: %d alone, %d with it, %d the same", len(a), len(b), same)
-	}
-	for i, p := range mine.Lag {
-		if d := (p.Lag - alone.Streams[0].Lag[i].Lag).Abs(); d > 300*time.Millisecond {
-			t.Errorf("an unrelated stream moved the lag by %v", d)
-		}
+	i := slices.IndexFunc(both.Streams, func(r align.StreamResult) bool { return r.Stream == s.Input.Stream })
+	both.Streams = both.Streams[i : i+1]
+	if !same(t, alone, both) {
+		t.Error("a stream of another crowd changed the result")
 	}
 }
 
@@ -210,29 +218,38 @@ func TestSpeechThatAnswersChat(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	words := []string{"apple", "river", "castle", "thunder", "violin", "pepper", "mirror", "candle", "rocket", "garden", "tiger", "window"}
 	want := map[string]time.Duration{}
-	at := 0.0
-	for i := range 150 {
-		a, b := words[r.IntN(len(words))], words[r.IntN(len(words))]
+	type line struct {
+		at   float64
+		a, b string
+	}
+	var lines []line
+	for i := range 200 {
+		a, b, at := words[r.IntN(len(words))], words[r.IntN(len(words))], 7*float64(i)+3*r.Float64()
 		m := chat.Message{ID: fmt.Sprint(i), Time: time.Duration((at + 5) * float64(time.Second)), Text: "what about " + a + " and " + b, Author: chat.Author{ID: fmt.Sprint(i % 20)}}
 		in.Messages = append(in.Messages, m)
-		x, y := words[r.IntN(len(words))], words[r.IntN(len(words))]
 		if i%2 == 0 {
-			x, y = a, b
-			want[m.ID] = time.Duration((at + 3) * float64(time.Second))
+			answer := at + 2.5*math.Exp(0.4*r.NormFloat64())
+			lines = append(lines, line{answer, a, b})
+			want[m.ID] = time.Duration(answer * float64(time.Second))
+		} else {
+			lines = append(lines, line{1400 * r.Float64(), words[r.IntN(len(words))], words[r.IntN(len(words))]})
 		}
-		for k, w := range []string{"well", x, "and", y, "okay."} {
-			t0 := at + 3 + 0.4*float64(k)
-			in.Transcript.Words = append(in.Transcript.Words, speech.Word{Text: w, Start: time.Duration(t0 * float64(time.Second)), End: time.Duration((t0 + 0.35) * float64(time.Second)), Prob: -1, Timed: true})
+	}
+	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.at, b.at) })
+	for _, l := range lines {
+		for k, w := range []string{"well", l.a, "and", l.b, "okay."} {
+			t0 := l.at + 0.01*float64(k)
+			in.Transcript.Words = append(in.Transcript.Words, speech.Word{Text: w, Start: time.Duration(t0 * float64(time.Second)), End: time.Duration((t0 + 0.01) * float64(time.Second)), Prob: -1, Timed: true})
 		}
-		at += 5 + 4*r.Float64()
 	}
 	in.Transcript.Segments = []speech.Segment{{Last: len(in.Transcript.Words)}}
 	res := run(t, align.Options{Direction: align.ChatToSpeech}, in)
+	slack := 100 * time.Millisecond
 	right, all := 0, 0
 	for _, p := range res.Streams[0].Pairs {
 		if p.FDR <= 0.1 {
 			all++
-			if s, ok := want[p.MessageID]; ok && s >= p.SpeechStart && s < p.SpeechEnd {
+			if s, ok := want[p.MessageID]; ok && s >= p.SpeechStart-slack && s < p.SpeechEnd {
 				right++
 			}
 		}

@@ -34,10 +34,7 @@ func Baseline(method string, in Input, lag []LagPiece) ([]Pair, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := newCorpus([]Input{in}, &opt)
-	if err != nil {
-		return nil, err
-	}
+	c := newCorpus([]*Input{&in}, &opt)
 	tr := c.tracks[0]
 	curve := []piece{{}}
 	if method == "lag-calibrated tf-idf" && len(lag) > 0 {

@@ -2,7 +2,6 @@ package align
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -104,23 +103,15 @@ func (c *corpus) id(token string) int32 {
 	return n
 }
 
-// newCorpus reads the streams, in order of their ids.
-func newCorpus(in []Input, opt *Options) (*corpus, error) {
-	order := make([]*Input, len(in))
-	for i := range in {
-		order[i] = &in[i]
-	}
-	slices.SortStableFunc(order, func(a, b *Input) int { return cmp.Compare(a.Stream, b.Stream) })
+// newCorpus reads the streams of one crowd.
+func newCorpus(in []*Input, opt *Options) *corpus {
 	c := &corpus{opt: opt, vocab: map[string]int32{}}
 	hosts := map[string]bool{}
 	for _, h := range opt.Hosts {
 		hosts[strings.ToLower(strings.TrimPrefix(h, "@"))] = true
 	}
 	authors := map[string]int32{}
-	for i, s := range order {
-		if i > 0 && order[i-1].Stream == s.Stream {
-			return nil, fmt.Errorf("two streams have the id %q", s.Stream)
-		}
+	for i, s := range in {
 		for k := range s.Messages {
 			if a := &s.Messages[k].Author; a.Roles&chat.Broadcaster != 0 && a.Name != "" {
 				hosts[strings.ToLower(a.Name)] = true
@@ -132,7 +123,7 @@ func newCorpus(in []Input, opt *Options) (*corpus, error) {
 	}
 	c.authors = len(authors)
 	c.count()
-	return c, nil
+	return c
 }
 
 func (c *corpus) newTrack(in *Input, hosts map[string]bool, authors map[string]int32) *track {
@@ -203,10 +194,7 @@ func (c *corpus) spoken(tr *track, u Utterance, index int) source {
 // written reads one message.
 func (c *corpus) written(tr *track, index int, hosts map[string]bool, authors map[string]int32) target {
 	m := &tr.in.Messages[index]
-	key := m.Author.ID
-	if key == "" {
-		key = "\x00" + m.Author.Name
-	}
+	key := authorKey(&m.Author)
 	author, ok := authors[key]
 	if !ok {
 		author = int32(len(authors))
@@ -231,6 +219,14 @@ func (c *corpus) written(tr *track, index int, hosts map[string]bool, authors ma
 		t.whole = c.id("=" + strings.Join(words, " "))
 	}
 	return t
+}
+
+// authorKey is what tells authors apart.
+func authorKey(a *chat.Author) string {
+	if a.ID == "" {
+		return "\x00" + a.Name
+	}
+	return a.ID
 }
 
 // nameTokens gives the parts of a display name that somebody could say: "Late_Lemon42" is late and lemon.

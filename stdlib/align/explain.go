@@ -46,13 +46,14 @@ type Contribution struct {
 // on pairs read from a table.
 func (r *Result) Explain(stream, pair int) (*Explanation, error) {
 	fail := func(err error) (*Explanation, error) { return nil, &problem.Error{Op: "explain", Err: err} }
-	if r.model == nil {
-		return nil, &problem.Error{Op: "explain", Err: fmt.Errorf("the model is not at hand"), Fix: "align again in this process and explain that result"}
-	}
 	if stream < 0 || stream >= len(r.Streams) || pair < 0 || pair >= len(r.Streams[stream].Pairs) {
 		return fail(fmt.Errorf("no pair %d in stream %d", pair, stream))
 	}
-	m, tr := r.model, r.model.c.tracks[stream]
+	m := r.Streams[stream].model
+	if m == nil {
+		return nil, &problem.Error{Op: "explain", Err: fmt.Errorf("the model is not at hand"), Fix: "align again in this process and explain that result"}
+	}
+	tr := m.c.tracks[r.Streams[stream].track]
 	target := -1
 	for i, n := 0, 0; i < len(tr.tgt); i++ {
 		if !m.hasCandidate(tr, &tr.tgt[i]) {

@@ -3,8 +3,6 @@ package align
 import (
 	"context"
 	"math"
-
-	"banter/internal/progress"
 )
 
 const (
@@ -58,7 +56,6 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 			return nil, err
 		}
 		l.round(round)
-		progress.Tell(ctx, progress.Report{Done: int64(round + 1), Total: rounds, Unit: "rounds", Note: "learn how chat answers"})
 	}
 	return m, nil
 }

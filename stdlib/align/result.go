@@ -8,8 +8,6 @@ import (
 type Result struct {
 	Streams []StreamResult
 	Options Options // as used, defaults filled in
-
-	model *model // for Explain; nil in a result that was not made here
 }
 
 // StreamResult is the alignment of one stream.
@@ -20,6 +18,9 @@ type StreamResult struct {
 	Delay       Delay
 	FDR         []FDRPoint // falling in Confidence
 	Diagnostics Diagnostics
+
+	model *model // for Explain; nil in a result that Align did not make
+	track int    // index into model.c.tracks
 }
 
 // FDRPoint is one point of the false-discovery curve: of the Pairs with at least this Confidence, the share FDR is
