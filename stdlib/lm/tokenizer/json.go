@@ -203,7 +203,7 @@ func readNormalizer(c *component, depth int) (normalizer, error) {
 		}, nil
 	case "Replace":
 		if c.Pattern == nil || c.Pattern.String == nil || *c.Pattern.String == "" {
-			return nil, errors.New("Replace with a regular expression is not supported")
+			return nil, errors.New("a Replace with a regular expression is not supported")
 		}
 		return func(s string) string { return strings.ReplaceAll(s, *c.Pattern.String, c.Content) }, nil
 	}
@@ -222,7 +222,7 @@ func (t *Tokenizer) readPreTokenizer(c *component) error {
 	}
 	for i, p := range list {
 		if t.byteLevel {
-			return errors.New("ByteLevel is not the last")
+			return errors.New("a ByteLevel is not the last")
 		}
 		if err := t.readCutter(p); err != nil {
 			return fmt.Errorf("number %d: %w", i+1, err)
@@ -271,7 +271,7 @@ func (t *Tokenizer) readCutter(c *component) error {
 			}
 		}
 		if !slices.Contains([]string{"always", "first", "never"}, scheme) || c.Replacement == "" {
-			return fmt.Errorf("Metaspace with replacement %q and prepend_scheme %q is not supported", c.Replacement, scheme)
+			return fmt.Errorf("a Metaspace with replacement %q and prepend_scheme %q is not supported", c.Replacement, scheme)
 		}
 		t.cut = append(t.cut, cutMetaspace(c.Replacement, scheme, yes(c.SplitWords)))
 	case "Split":
@@ -289,11 +289,11 @@ func (t *Tokenizer) readCutter(c *component) error {
 func readSplit(c *component) (cutter, error) {
 	var behaviour string
 	if err := json.Unmarshal(c.Behavior, &behaviour); err != nil {
-		return nil, fmt.Errorf("Split: behavior %s is not supported", c.Behavior)
+		return nil, fmt.Errorf("a Split with behavior %s is not supported", c.Behavior)
 	}
 	switch {
 	case c.Pattern == nil || c.Pattern.String == nil && c.Pattern.Regex == nil:
-		return nil, errors.New("Split without a pattern")
+		return nil, errors.New("a Split without a pattern")
 	case c.Pattern.String != nil:
 		find := literal(*c.Pattern.String)
 		return splitter(func(s string) ([]span, error) { return find.spans(s), nil }, behaviour, c.Invert)
@@ -382,17 +382,17 @@ func readDecoder(c *component, depth int) (decoder, error) {
 		return decodeFuse, nil
 	case "Replace":
 		if c.Pattern == nil || c.Pattern.String == nil || *c.Pattern.String == "" {
-			return nil, errors.New("Replace with a regular expression is not supported")
+			return nil, errors.New("a Replace with a regular expression is not supported")
 		}
 		return decodeReplace(*c.Pattern.String, c.Content), nil
 	case "Strip":
 		if c.Start < 0 || c.Start > 1<<10 || c.Stop < 0 || c.Stop > 1<<10 || c.Content == "" {
-			return nil, fmt.Errorf("Strip of %q %d and %d times is not supported", c.Content, c.Start, c.Stop)
+			return nil, fmt.Errorf("a Strip of %q %d and %d times is not supported", c.Content, c.Start, c.Stop)
 		}
 		return decodeStrip(c.Content, c.Start, c.Stop), nil
 	case "Metaspace":
 		if c.Replacement == "" {
-			return nil, errors.New("Metaspace without a replacement")
+			return nil, errors.New("a Metaspace without a replacement")
 		}
 		prepended := c.PrependScheme != "never" && (c.AddPrefixSpace == nil || *c.AddPrefixSpace)
 		return decodeMetaspace(c.Replacement, prepended), nil

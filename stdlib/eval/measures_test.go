@@ -1,0 +1,228 @@
+package eval
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
+
+func TestJensenShannon(t *testing.T) {
+	// The last row was computed as H((p+q)/2) - (H(p)+H(q))/2 with numpy.
+	for _, c := range []struct {
+		p, q []float64
+		want float64
+	}{
+		{[]float64{1, 0}, []float64{0, 1}, 1},
+		{[]float64{0.5, 0.5}, []float64{0.5, 0.5}, 0},
+		{[]float64{0.1, 0.4, 0.5}, []float64{0.8, 0, 0.2}, 0.4714416},
+	} {
+		if got := jensenShannon(c.p, c.q); math.Abs(got-c.want) > 1e-6 {
+			t.Errorf("%v against %v: %v, want %v", c.p, c.q, got, c.want)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	s := describe([]string{"garlic lol", "Garlic is good.", "chefNom chefNom", "lol"}, newEmoteCounter(nil))
+	want := Style{Responses: 4, Words: 2, Emotes: 0.5, Lowercase: 0.75, Punctuation: 0.25, Distinct1: 5.0 / 8, Distinct2: 1}
+	s.SelfBLEU = 0
+	if s != want {
+		t.Errorf("%+v, want %+v", s, want)
+	}
+	if empty := describe(nil, newEmoteCounter(nil)); empty != (Style{}) {
+		t.Errorf("%+v", empty)
+	}
+	c := newEmoteCounter([]string{"LUL"})
+	for text, want := range map[string]int{"LUL LUL!": 2, "KEKW": 0, "PogChamp": 1, "😂 ok ❤️": 2, "I'm OK": 0, "runPog, yes": 1, "": 0} {
+		if got := c.count(text); got != want {
+			t.Errorf("%q has %d emotes, want %d", text, got, want)
+		}
+	}
+}
+
+func TestSelfBLEU(t *testing.T) {
+	// nltk's sentence_bleu with weights (1/2, 1/2) for longer texts, and (1,) for one word.
+	for _, c := range []struct {
+		responses []string
+		want      float64
+	}{
+		{[]string{"a b c", "a b c"}, 1},
+		{[]string{"a b c", "d e f"}, 0},
+		{[]string{"a b c d", "a b x d"}, math.Sqrt(3.0 / 4 * 1 / 3)},
+		{[]string{"lol", "lol ok"}, (math.Exp(-1) + 0) / 2},
+		{[]string{"one"}, 0},
+	} {
+		if got := selfBLEU(c.responses); !near(got, c.want) {
+			t.Errorf("%q: %v, want %v", c.responses, got, c.want)
+		}
+	}
+}
+
+func TestBootstrapIntervals(t *testing.T) {
+	// The mean of 400 values with a standard deviation of 1 has a standard error of 0.05.
+	random := randomFor(5, "test")
+	values := make([]float64, 400)
+	for i := range values {
+		values[i] = random.NormFloat64()
+	}
+	mean := func(weights []int) (float64, float64) {
+		var sum float64
+		for i, w := range weights {
+			sum += float64(w) * values[i]
+		}
+		return sum / 400, sum/400 + 0.01
+	}
+	c := bootstrap(len(values), 1, 2000, mean, difference)
+	if width := c.Base.High - c.Base.Low; width < 0.17 || width > 0.22 {
+		t.Errorf("the interval is %v wide, want about 0.196", width)
+	}
+	if !near(c.Change.Low, 0.01) || !near(c.Change.High, 0.01) {
+		t.Errorf("a change that is the same in each resample: %+v", c.Change)
+	}
+	if again := bootstrap(len(values), 1, 2000, mean, difference); again != c {
+		t.Error("the same seed gives other intervals")
+	}
+}
+
+func TestComparePerplexity(t *testing.T) {
+	c := comparePerplexity([]perplexityUnit{{[2]float64{-2 * math.Log(8), -2 * math.Log(4)}, 2}, {[2]float64{-4 * math.Log(8), -4 * math.Log(4)}, 4}}, 1, 100)
+	if !near(c.Base.Value, 8) || !near(c.Tuned.Value, 4) || !near(c.Change.Value, -0.5) || !near(c.Change.High, -0.5) {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestCandidatesFollowTheProtocol(t *testing.T) {
+	var training []Example
+	for i := range 300 {
+		training = append(training, Example{ID: fmt.Sprint(i), Prompt: "x", Response: fmt.Sprintf("filler number %d", i)})
+	}
+	for range 9 {
+		training = append(training, Example{Response: "lol"}, Example{Response: "LOL "})
+	}
+	for i := range 5 {
+		training = append(training, Example{Response: fmt.Sprintf("wizard talk %d", i)})
+	}
+	g := promptGroup{"s", "the wizard is down", []string{"wizard in shambles", "gg"}}
+	p := newPool(training, []Example{{Response: "gg"}, {Response: "wizard in shambles"}})
+	list := p.candidates(g, 100, 1)
+	if len(list) != 100 || !slices.Equal(list[:2], g.truths) {
+		t.Fatalf("%d candidates, the first %q", len(list), list[:2])
+	}
+	seen := map[string]bool{}
+	for _, c := range list {
+		if seen[normal(c)] {
+			t.Errorf("%q is there twice", c)
+		}
+		seen[normal(c)] = true
+	}
+	if normal(list[2]) != "lol" {
+		t.Errorf("the most popular is %q", list[2])
+	}
+	for i := range 5 {
+		if at := slices.Index(list, fmt.Sprintf("wizard talk %d", i)); at < 2 || at >= 42 {
+			t.Errorf("similar response %d is at %d", i, at)
+		}
+	}
+	if again := p.candidates(g, 100, 1); !slices.Equal(again, list) {
+		t.Error("the same seed gives other candidates")
+	}
+	if other := p.candidates(g, 100, 2); slices.Equal(other, list) {
+		t.Error("another seed gives the same candidates")
+	}
+	few := newPool(training[:4], nil)
+	if list := few.candidates(g, 100, 1); len(list) != 6 {
+		t.Errorf("%d candidates where there are 4 and 2 truths", len(list))
+	}
+}
+
+func TestGroupPrompts(t *testing.T) {
+	groups := groupPrompts([]Example{{"1", "a", "p", "lol"}, {"2", "a", "p", "LOL"}, {"3", "a", "p", "gg"}, {"4", "b", "p", "lol"}})
+	if len(groups) != 2 || !slices.Equal(groups[0].truths, []string{"lol", "gg"}) || groups[1].stream != "b" {
+		t.Errorf("%+v", groups)
+	}
+}
+
+func TestSuiteRules(t *testing.T) {
+	s, err := ParseSuite([]byte(`
+name: all rules
+cases:
+  - name: each
+    prompt: p
+    require:
+      - any_of: [garlic, "the stairs"]
+      - all_of: [lol]
+      - matches: '^[a-z]'
+      - min_words: 2
+      - max_words: 5
+      - emotes: 1
+      - lowercase: true
+    forbid:
+      - any_of: [as an ai]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.Cases[0]
+	if c.Samples != 4 {
+		t.Errorf("%d samples", c.Samples)
+	}
+	for answer, want := range map[string][]string{
+		"garlic lol runPog":                   nil,
+		"under the stairs lol runPog":         nil,
+		"garlics lol runPog":                  {"lacks: any of garlic, the stairs"},
+		"garlic runPog":                       {"lacks: all of lol"},
+		"Garlic lol runPog":                   {"lacks: matches ^[a-z]", "lacks: lowercase"},
+		"garlic lol as an AI runPog, one two": {"lacks: at most 5 words", "lacks: lowercase", "has: any of as an ai"},
+		"":                                    {"lacks: any of garlic, the stairs", "lacks: all of lol", "lacks: matches ^[a-z]", "lacks: at least 2 words", "lacks: at least 1 emotes"},
+	} {
+		if j := c.judge(answer, newEmoteCounter(nil)); !slices.Equal(j.Failed, want) || j.Passed != (want == nil) {
+			t.Errorf("%q: %q, want %q", answer, j.Failed, want)
+		}
+	}
+}
+
+func TestBadSuitesAreRefused(t *testing.T) {
+	const head = "name: x\ncases:\n  - name: a\n    prompt: p\n"
+	for yaml, want := range map[string]string{
+		"": "EOF", "name: x": "cases", "- a": "cannot unmarshal",
+		head: "neither requires nor forbids",
+		head + "    require:\n      - max_wrods: 3\n":                                     "max_wrods",
+		head + "    require:\n      - max_words: 3\n        min_words: 1\n":               "2 traits",
+		head + "    require:\n      - {}\n":                                               "0 traits",
+		head + "    require:\n      - any_of: ['']\n":                                     "empty phrase",
+		head + "    require:\n      - matches: '('\n":                                     "missing closing",
+		head + "    samples: 101\n    require:\n      - max_words: 3\n":                   "101",
+		head + "    require:\n      - max_words: 3\n  - name: a\n    prompt: p\n":         "no name of its own",
+		head + "    require:\n      - max_words: 3\n---\nname: y\n":                       "second document",
+		strings.Replace(head, "p\n", "' '\n", 1) + "    require:\n      - max_words: 3\n": "no prompt",
+	} {
+		if _, err := ParseSuite([]byte(yaml)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q in it", yaml, err, want)
+		}
+	}
+}
+
+func TestTableIsSafeForChat(t *testing.T) {
+	r := &Report{Skipped: []Skipped{{"<img>|\n", "`x`"}}}
+	if s := r.Table(); strings.Contains(s, "<img>") || strings.Contains(s, "`x`") {
+		t.Error(s)
+	}
+}
+
+func FuzzParseSuite(f *testing.F) {
+	f.Add([]byte(kitchen), "garlic lol")
+	f.Add([]byte("name: &a x\ncases: [*a]"), "")
+	f.Fuzz(func(t *testing.T, data []byte, answer string) {
+		s, err := ParseSuite(data)
+		if err != nil {
+			return
+		}
+		for _, c := range s.Cases {
+			c.judge(answer, newEmoteCounter(nil))
+		}
+	})
+}

@@ -1,0 +1,226 @@
+package eval
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// reportVersion is raised when the meaning of a field changes.
+const reportVersion = 1
+
+// Report is what an evaluation found.
+type Report struct {
+	Version   int    `json:"version"`
+	Examples  int    `json:"examples"` // in the holdout
+	Prompts   int    `json:"prompts"`  // different ones in the holdout
+	Training  int    `json:"training"` // examples that were trained on
+	Tokens    int    `json:"tokens"`   // of responses that were scored
+	Seed      uint64 `json:"seed"`
+	Resamples int    `json:"resamples"`
+
+	Perplexity   Compared      `json:"perplexity"` // of response tokens, end of turn included; the change is relative
+	Ranking      Ranking       `json:"ranking"`
+	Style        StyleReport   `json:"style"`
+	Memorisation Memorisation  `json:"memorisation"`
+	Suites       []SuiteReport `json:"suites,omitempty"`
+
+	Skipped   []Skipped       `json:"skipped,omitempty"` // examples that were not scored, and why
+	Samples   []Sample        `json:"samples"`
+	Responses []ResponseScore `json:"responses"`
+}
+
+// Ranking is how high the real responses come among others: the protocol of LiveBot (Ma et al., AAAI 2019).
+type Ranking struct {
+	Prompts          int      `json:"prompts"`
+	Truths           int      `json:"truths"`
+	Wanted           int      `json:"wanted_candidates"`
+	FewestCandidates int      `json:"fewest_candidates"` // fewer than wanted where there are not so many different responses
+	MeanCandidates   float64  `json:"mean_candidates"`
+	RecallAt1        Compared `json:"recall_at_1"` // share of real responses in the first place
+	RecallAt5        Compared `json:"recall_at_5"`
+	RecallAt10       Compared `json:"recall_at_10"`
+	MeanRank         Compared `json:"mean_rank"`
+	MRR              Compared `json:"mrr"` // mean of 1/rank
+}
+
+// StyleReport compares answers with the real responses to the same prompts.
+type StyleReport struct {
+	Real             Style    `json:"real"`
+	Base             Style    `json:"base"`
+	Tuned            Style    `json:"tuned"`
+	LengthDivergence Compared `json:"length_divergence"` // Jensen–Shannon, of word counts, in bits: 0 alike, 1 wholly apart
+	EmoteDivergence  Compared `json:"emote_divergence"`  // the same of emote counts
+}
+
+// Memorisation is the share of answers that are a training response word for word. Chat repeats itself, so the share
+// among real held-out responses stands beside it.
+type Memorisation struct {
+	Any      Compared `json:"any"`
+	AnyReal  float64  `json:"any_real"`
+	Long     Compared `json:"long"` // of five words or more
+	LongReal float64  `json:"long_real"`
+}
+
+// SuiteReport is the result of one rubric.
+type SuiteReport struct {
+	Name   string       `json:"name"`
+	Passed Compared     `json:"passed"` // mean over cases of the share of answers that pass
+	Cases  []CaseReport `json:"cases"`
+}
+
+// CaseReport is the result of one case.
+type CaseReport struct {
+	Name    string   `json:"name"`
+	Samples int      `json:"samples"`
+	Base    []Judged `json:"base"`
+	Tuned   []Judged `json:"tuned"`
+}
+
+// Judged is an answer with the rules that it broke.
+type Judged struct {
+	Answer string   `json:"answer"`
+	Passed bool     `json:"passed"`
+	Failed []string `json:"failed,omitempty"`
+}
+
+// Skipped is an example, or the ranking of a prompt, that was left out.
+type Skipped struct {
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
+}
+
+// Sample is a prompt with what was said, and what the models say.
+type Sample struct {
+	Prompt string `json:"prompt"`
+	Real   string `json:"real"`
+	Base   string `json:"base"`
+	Tuned  string `json:"tuned"`
+}
+
+// ResponseScore is one example's log-probability under both models.
+type ResponseScore struct {
+	ID     string  `json:"id"`
+	Tokens int     `json:"tokens"`
+	Base   float64 `json:"base"`
+	Tuned  float64 `json:"tuned"`
+}
+
+// round keeps nine significant digits of each number. The last bits of exponentials and logarithms differ between
+// processors, and a report must not.
+func (r *Report) round() { roundValue(reflect.ValueOf(r).Elem()) }
+
+func roundValue(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Float64:
+		short, err := strconv.ParseFloat(strconv.FormatFloat(v.Float(), 'g', 9, 64), 64)
+		if err == nil {
+			v.SetFloat(short)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			roundValue(v.Field(i))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			roundValue(v.Index(i))
+		}
+	}
+}
+
+// JSON returns the report's bytes: the same report gives the same ones.
+func (r *Report) JSON() ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(r); err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// ReadReport reads what JSON wrote.
+func ReadReport(data []byte) (*Report, error) {
+	r := &Report{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("read report: %w", err)
+	}
+	if r.Version != reportVersion {
+		return nil, fmt.Errorf("read report: version %d is not known", r.Version)
+	}
+	return r, nil
+}
+
+// Row is a line of the report's table.
+type Row struct {
+	Name   string
+	Better string // "lower", "higher" or, where neither is, ""
+	Compared
+	Percent bool // the change is relative
+}
+
+// Rows returns the measures that have a before and an after.
+func (r *Report) Rows() []Row {
+	rows := []Row{
+		{"perplexity", "lower", r.Perplexity, true},
+		{"recall at 1", "higher", r.Ranking.RecallAt1, false},
+		{"recall at 5", "higher", r.Ranking.RecallAt5, false},
+		{"recall at 10", "higher", r.Ranking.RecallAt10, false},
+		{"mean rank", "lower", r.Ranking.MeanRank, false},
+		{"MRR", "higher", r.Ranking.MRR, false},
+		{"length divergence", "lower", r.Style.LengthDivergence, false},
+		{"emote divergence", "lower", r.Style.EmoteDivergence, false},
+		{"memorised, any length", "", r.Memorisation.Any, false},
+		{"memorised, 5 words or more", "lower", r.Memorisation.Long, false},
+	}
+	for _, s := range r.Suites {
+		rows = append(rows, Row{"rubric " + s.Name, "higher", s.Passed, false})
+	}
+	return rows
+}
+
+// Table writes the report as Markdown, which reads well as plain text too.
+func (r *Report) Table() string {
+	var b strings.Builder
+	b.WriteString("| | better | base | tuned | change |\n|---|---|---|---|---|\n")
+	for _, row := range r.Rows() {
+		change := func(x float64) string { return fmt.Sprintf("%+.3g", x) }
+		if row.Percent {
+			change = func(x float64) string { return fmt.Sprintf("%+.1f %%", 100*x) }
+		}
+		plain := func(m Measure) string { return fmt.Sprintf("%.4g (%.4g to %.4g)", m.Value, m.Low, m.High) }
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s (%s to %s) |\n", cell(row.Name), row.Better, plain(row.Base), plain(row.Tuned),
+			change(row.Change.Value), change(row.Change.Low), change(row.Change.High))
+	}
+	b.WriteString("\n| style | real | base | tuned |\n|---|---|---|---|\n")
+	for _, line := range []struct {
+		name string
+		of   func(Style) float64
+	}{
+		{"words a response", func(s Style) float64 { return s.Words }}, {"emotes a response", func(s Style) float64 { return s.Emotes }},
+		{"lowercase", func(s Style) float64 { return s.Lowercase }}, {"ends in punctuation", func(s Style) float64 { return s.Punctuation }},
+		{"distinct words", func(s Style) float64 { return s.Distinct1 }}, {"distinct pairs", func(s Style) float64 { return s.Distinct2 }},
+		{"self-BLEU", func(s Style) float64 { return s.SelfBLEU }},
+	} {
+		fmt.Fprintf(&b, "| %s | %.3g | %.3g | %.3g |\n", line.name, line.of(r.Style.Real), line.of(r.Style.Base), line.of(r.Style.Tuned))
+	}
+	fmt.Fprintf(&b, "\n%d held-out examples of %d prompts, %d response tokens; intervals: 95 %%, paired bootstrap of %d resamples.\n", r.Examples, r.Prompts, r.Tokens, r.Resamples)
+	fmt.Fprintf(&b, "Ranked: %d real responses to %d prompts among %.4g candidates on average", r.Ranking.Truths, r.Ranking.Prompts, r.Ranking.MeanCandidates)
+	if r.Ranking.FewestCandidates < r.Ranking.Wanted {
+		fmt.Fprintf(&b, " (%d at least: there are not %d different responses)", r.Ranking.FewestCandidates, r.Ranking.Wanted)
+	}
+	b.WriteString(".\n")
+	if n := len(r.Skipped); n > 0 {
+		fmt.Fprintf(&b, "Left out: %d; the first, %s: %s.\n", n, cell(r.Skipped[0].ID), cell(r.Skipped[0].Reason))
+	}
+	return b.String()
+}
+
+// cell makes text safe for a Markdown table.
+func cell(s string) string {
+	return strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ", "<", "&lt;", "`", "'").Replace(s)
+}
