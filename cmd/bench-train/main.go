@@ -36,7 +36,8 @@ var requirements = []string{"torch", "transformers", "peft"}
 type measurement struct {
 	TokensPerSecond float64 `json:"tokens_per_s"`
 	PeakRSS         int64   `json:"peak_rss_bytes"`
-	FirstLoss       float64 `json:"first_loss"` // of the untouched base: both engines must agree on it
+	FirstLoss       float64 `json:"first_loss"`     // of the untouched base: both engines must agree on it
+	Estimate        int64   `json:"estimate_bytes"` // what go expected to hold
 	Versions        string  `json:"versions"`
 }
 
@@ -187,7 +188,11 @@ func (s *settings) childArguments() []string {
 }
 
 func (m measurement) report(shape, engine string) {
-	fmt.Printf("%-14s %-6s %8.1f tokens/s  peak %7.1f MiB  first loss %.5f  (%s)\n", shape, engine, m.TokensPerSecond, float64(m.PeakRSS)/(1<<20), m.FirstLoss, m.Versions)
+	estimate := ""
+	if m.Estimate > 0 {
+		estimate = fmt.Sprintf(" (%.1f estimated)", float64(m.Estimate)/(1<<20))
+	}
+	fmt.Printf("%-14s %-6s %8.1f tokens/s  peak %7.1f MiB%s  first loss %.5f  (%s)\n", shape, engine, m.TokensPerSecond, float64(m.PeakRSS)/(1<<20), estimate, m.FirstLoss, m.Versions)
 }
 
 // best keeps the faster of two measurements, with the greater peak of both.
@@ -278,6 +283,7 @@ func (s *settings) child(ctx context.Context) error {
 	}
 	slices.Sort(seconds)
 	m := measurement{TokensPerSecond: float64(s.rows*s.tokens) / seconds[len(seconds)/2], PeakRSS: peak, FirstLoss: first,
+		Estimate: train.Estimate(base, s.rank, lm.Projections(), s.rows*s.tokens, s.tokens, r.Timing.Workers, s.recompute),
 		Versions: fmt.Sprintf("%s, %d workers, %s", runtime.Version(), r.Timing.Workers, r.Timing.Processor)}
 	return json.NewEncoder(os.Stdout).Encode(m)
 }

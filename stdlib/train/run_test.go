@@ -84,7 +84,11 @@ func TestAnInterruptedRunEndsInTheSameBits(t *testing.T) {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(5, 5))
-	for i := range 20 {
+	runs := 20
+	if testing.Short() {
+		runs = 6
+	}
+	for i := range runs {
 		workers := []int{1, 2, 5}[i%3]
 		dir := t.TempDir()
 		machine := Machine{Workers: workers, CheckpointDir: dir, CheckpointEvery: 1 + rng.IntN(6), Recompute: i%2 == 1}
