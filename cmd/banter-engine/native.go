@@ -18,8 +18,7 @@ package main
 #include <whisper.h>
 
 // The libraries explain a refused model in their logs alone. The first error is kept for the answer to the client, since
-// those after it follow from it; errors
-// and warnings also go to standard error, debugging output nowhere.
+// those after it follow from it; errors and warnings also go to standard error, debugging output nowhere.
 static pthread_mutex_t error_lock = PTHREAD_MUTEX_INITIALIZER;
 static char first_error[512];
 

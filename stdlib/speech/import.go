@@ -459,6 +459,8 @@ func importCues(text string, vtt bool) (*Transcript, error) {
 	if vtt {
 		format = FormatVTT
 	}
+	// In WebVTT a line with a space is not empty, and YouTube writes such lines within cues; in SRT nobody means them.
+	ends := func(line string) bool { return line == "" || !vtt && strings.TrimSpace(line) == "" }
 	var b builder
 	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\n")
 	for i := 0; i < len(lines); i++ {
@@ -481,7 +483,7 @@ func importCues(text string, vtt bool) (*Transcript, error) {
 			return nil, fmt.Errorf("line %d: a cue goes from %s to %s", i+1, m[1], m[2])
 		}
 		var body []string
-		for i++; i < len(lines) && strings.TrimSpace(lines[i]) != ""; i++ {
+		for i++; i < len(lines) && !ends(lines[i]); i++ {
 			if strings.Contains(lines[i], "-->") { // the empty line between two cues is missing
 				if n := len(body); n > 0 && strings.Trim(body[n-1], "0123456789 ") == "" {
 					body = body[:n-1]
@@ -555,7 +557,9 @@ func (b *builder) unroll() {
 			}
 			// A whole line of several words is a repeat; "no" after "no" is speech.
 			if same && (n >= 3 || n == len(p.words) && n == len(before) && p.end-p.start < 100*time.Millisecond) && b.segments[i].start <= b.segments[i-1].end+50*time.Millisecond {
-				p.words = p.words[n:]
+				if p.words = p.words[n:]; len(p.words) > 0 && !p.words[0].Timed {
+					p.words[0].Start = p.start // the repeated words took no time
+				}
 				break
 			}
 		}

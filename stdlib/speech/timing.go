@@ -119,7 +119,8 @@ const (
 
 func newSoundMap(levels []level) *soundMap {
 	floor, top := spread(levels)
-	threshold := floor + max(6, (top-floor)/4)
+	// Where somebody talks without a pause, the floor is speech too: then what is well below the loudest is quiet.
+	threshold := min(floor+max(6, (top-floor)/4), top-10)
 	m := &soundMap{loud: make([]bool, len(levels))}
 	quiet := onsetPause
 	for i, l := range levels {

@@ -50,8 +50,7 @@ func assemble(w *window, heard *native.Transcription) ([]heardWord, []heardSegme
 			if len(t.Text) == 0 {
 				continue
 			}
-			lead, _ := utf8.DecodeRune(t.Text)
-			if len(words) == first || t.Text[0] == ' ' || standsAlone(lead) && utf8.Valid(text) {
+			if len(words) == first || t.Text[0] == ' ' || beginsAlone(text, t.Text) {
 				if len(words) > first {
 					words[len(words)-1].text = string(text)
 				}
@@ -84,6 +83,18 @@ func assemble(w *window, heard *native.Transcription) ([]heardWord, []heardSegme
 		}
 	}
 	return kept, segments
+}
+
+// beginsAlone reports whether a token that follows text begins a word although no space says so.
+func beginsAlone(text, token []byte) bool {
+	if !utf8.Valid(text) {
+		return false
+	}
+	lead, _ := utf8.DecodeRune(token)
+	if utf8.RuneStart(token[0]) && !utf8.FullRune(token) { // the first part of a character: it is of the script before it
+		lead, _ = utf8.DecodeLastRune(text)
+	}
+	return standsAlone(lead)
 }
 
 // standsAlone reports whether a script writes no spaces between words, so that each character may begin one.
