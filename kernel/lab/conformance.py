@@ -15,6 +15,12 @@ class Kernel(jupyter_kernel_test.KernelTests):
     kernel_name = KERNEL
     language_name = "go"
     file_extension = ".go"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.kc.execute_interactive('import ("fmt"; "os"; "strings"; "time")', timeout=60)
+
     code_hello_world = 'fmt.Println("hello, world")'
     code_stderr = 'fmt.Fprintln(os.Stderr, "a warning")'
     completion_samples = [
@@ -34,9 +40,9 @@ class Kernel(jupyter_kernel_test.KernelTests):
         {"code": "[]struct{ N int }{{1}}", "mime": "text/html"},
     ]
     code_display_data = [
-        {"code": '_ = Display(HTML("<b>bold</b>"))', "mime": "text/html"},
-        {"code": '_ = Display(SVG("<svg></svg>"))', "mime": "image/svg+xml"},
-        {"code": '_ = Display(PNG([]byte("\\x89PNG")))', "mime": "image/png"},
+        {"code": 'Display(HTML("<b>bold</b>"))', "mime": "text/html"},
+        {"code": 'Display(SVG("<svg></svg>"))', "mime": "image/svg+xml"},
+        {"code": 'Display(PNG([]byte("\\x89PNG")))', "mime": "image/png"},
     ]
     code_history_pattern = "1?2*"
     supported_history_operations = ("tail", "range", "search")

@@ -81,9 +81,9 @@ func TestNotebookByNbclientAndNbconvert(t *testing.T) {
 	path := filepath.Join(dir, "n.ipynb")
 	notebook := `{"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": {"name": "banter", "display_name": "Banter (Go)", "language": "go"}},
 "cells": [
-{"cell_type": "code", "id": "a", "metadata": {}, "source": "x := 20\nfmt.Println(\"printed\")", "outputs": [], "execution_count": null},
+{"cell_type": "code", "id": "a", "metadata": {}, "source": "import \"fmt\"\nx := 20\nfmt.Println(\"printed\")", "outputs": [], "execution_count": null},
 {"cell_type": "code", "id": "b", "metadata": {}, "source": "x*2 + 2", "outputs": [], "execution_count": null},
-{"cell_type": "code", "id": "c", "metadata": {}, "source": "_ = Display(HTML(\"<i>shown</i>\"))", "outputs": [], "execution_count": null}]}`
+{"cell_type": "code", "id": "c", "metadata": {}, "source": "Display(HTML(\"<i>shown</i>\"))", "outputs": [], "execution_count": null}]}`
 	if err := os.WriteFile(path, []byte(notebook), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,10 @@ import (
 	"banter/internal/problem"
 )
 
-const maxCrashText = 16 << 10
+const (
+	maxCrashText   = 16 << 10
+	maxCrashStacks = 256 << 10
+)
 
 // blackBox notes which cell runs, and what the Go runtime says when the process dies. When the kernel of a connection
 // file starts and finds such a note, the one before it did not end as it should, and the user is told with the first
@@ -25,6 +28,8 @@ type blackBox struct {
 	crash string // path of the runtime's last words
 	file  *os.File
 	told  string // what is to be said
+	// stacks are the goroutines of the kernel that died; empty where none are known.
+	stacks string
 }
 
 type boxNote struct {
@@ -48,7 +53,7 @@ func openBlackBox(dir, connectionFile string) (*blackBox, error) {
 	sum := sha256.Sum256([]byte(absolute))
 	name := filepath.Join(dir, "kernel-"+hex.EncodeToString(sum[:8]))
 	fail := func(err error) (*blackBox, error) {
-		return &blackBox{told: b.told}, &problem.Error{Op: "note what the kernel does", Path: dir, Err: err,
+		return &blackBox{told: b.told, stacks: b.stacks}, &problem.Error{Op: "note what the kernel does", Path: dir, Err: err,
 			Fix: "make the directory writable: a crash cannot be explained without it"}
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -96,12 +101,11 @@ func (b *blackBox) lastWords() string {
 	if len(crash) == 0 {
 		s.WriteString("It left no message: it was killed, by the system for want of memory or by somebody.")
 	} else {
-		text := string(crash)
-		// The first paragraph names the fault; the next ones are the goroutine that it happened in and all others.
-		if parts := strings.SplitN(text, "\n\n", 3); len(parts) == 3 {
-			text = parts[0] + "\n\n" + parts[1]
-		}
-		s.WriteString(clip(strings.TrimSpace(text), maxCrashText))
+		// The first paragraph names the fault. What follows are the stacks of all goroutines, which speak of the interpreter
+		// and not of the cell: they go to the log.
+		fault, stacks, _ := strings.Cut(strings.TrimSpace(string(crash)), "\n\n")
+		s.WriteString(clip(fault, maxCrashText))
+		b.stacks = clip(stacks, maxCrashStacks)
 	}
 	return s.String()
 }

@@ -98,7 +98,7 @@ func (b *board) drawLocked() {
 		x.dirty = false
 		data := map[string]any{"text/html": x.html(), "text/plain": x.plain()}
 		if x.display == "" {
-			x.display = b.session.notebook.Display(data)
+			x.display = b.session.notebook.NewDisplay(data)
 			continue
 		}
 		b.session.notebook.UpdateDisplay(x.display, data)

@@ -133,7 +133,7 @@ func (s *Session) perform(r *run, q *executeRequest, number int64) (reply execut
 	s.box.begin(number, q.Code)
 
 	var result Result
-	name := fmt.Sprintf("cell%d", number)
+	name := fmt.Sprintf("cell %d", number)
 	if strings.TrimSpace(q.Code) != "" {
 		result, err = s.runPatiently(r, ev, name, q.Code, held)
 	}
@@ -243,13 +243,13 @@ func (s *Session) expression(r *run, ev Evaluator, expr string, held *lease) any
 	if err != nil {
 		return describe(err)
 	}
-	b := render(result.Value)
+	b := result.render()
 	return map[string]any{"status": "ok", "data": b.data, "metadata": b.metadataOrEmpty()}
 }
 
 // showResult shows a cell's value, and returns it as text for the history.
 func (s *Session) showResult(r *run, result Result, number int64) string {
-	b := render(result.Value)
+	b := result.render()
 	s.settle()
 	s.outlet.show(output{msgType: "execute_result",
 		content: map[string]any{"execution_count": number, "data": b.data, "metadata": b.metadataOrEmpty()}}, b.size())

@@ -25,6 +25,7 @@ func (n *Notebook) define(ev Evaluator) error {
 		value any
 	}{
 		{"Display", n.Display},
+		{"NewDisplay", n.NewDisplay},
 		{"UpdateDisplay", n.UpdateDisplay},
 		{"ClearOutput", n.ClearOutput},
 		{"HTML", HTML},
@@ -42,8 +43,11 @@ func (n *Notebook) define(ev Evaluator) error {
 	return nil
 }
 
-// Display shows a value below the cell, and returns an id by which UpdateDisplay can replace it.
-func (n *Notebook) Display(v any) string {
+// Display shows a value below the cell.
+func (n *Notebook) Display(v any) { n.NewDisplay(v) }
+
+// NewDisplay shows a value below the cell, and returns an id by which UpdateDisplay can replace it.
+func (n *Notebook) NewDisplay(v any) string {
 	var b [12]byte
 	rand.Read(b[:]) // never fails
 	id := hex.EncodeToString(b[:])

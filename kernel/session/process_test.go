@@ -69,7 +69,7 @@ c := exec.Command("sh", "-c", "echo child 4; echo child error 5 >&2; echo child 
 c.Stdout, c.Stderr = os.Stdout, os.Stderr
 c.Run()
 fmt.Println("printed 7")
-_ = Display(HTML("<hr>"))
+Display(HTML("<hr>"))
 os.Stdout.WriteString("written 8\n")`)
 	if got, want := text(out, "stdout"), "printed 1\nwritten 2\nprinted 3\nchild 4\nchild 6\nprinted 7\nwritten 8\n"; got != want {
 		t.Errorf("%q, want %q", got, want)

@@ -44,6 +44,25 @@ const maxBundle = 64 << 20 // bytes of one form of a value
 // Displayer is a value that says itself how it is shown: by MIME type, strings, bytes (of images) or what can be JSON.
 type Displayer interface{ MimeBundle() map[string]any }
 
+// render finds the forms in which a cell's result is shown.
+func (r Result) render() bundle {
+	if len(r.Values) < 2 {
+		b := render(r.Value)
+		if _, isTable := b.data["text/html"]; r.Text != "" && (len(b.data) == 1 || isTable && len(b.data) == 2) {
+			b.data["text/plain"] = clip(r.Text, maxPlain)
+		}
+		return b
+	}
+	if r.Text != "" {
+		return bundle{data: map[string]any{"text/plain": clip(r.Text, maxPlain)}}
+	}
+	texts := make([]string, len(r.Values))
+	for i, v := range r.Values {
+		texts[i], _ = render(v).data["text/plain"].(string)
+	}
+	return bundle{data: map[string]any{"text/plain": clip(strings.Join(texts, " "), maxPlain)}}
+}
+
 // render finds the forms in which a value is shown.
 func render(v reflect.Value) (b bundle) {
 	defer func() {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -94,6 +95,9 @@ func Serve(ctx context.Context, o Options) error {
 		s.note(err.Error())
 	}
 	defer s.box.close()
+	if s.box.stacks != "" {
+		s.note("the kernel before this one died:\n" + s.box.told + "\n\n" + s.box.stacks)
+	}
 	go s.prepare()
 	go s.obeySignals(ctx)
 	go s.watchParent(ctx)
@@ -208,7 +212,7 @@ func (e errorReply) filled() errorReply {
 // bounds of the text of one error
 const (
 	maxErrorText  = 32 << 10
-	maxErrorLines = 400
+	maxErrorLines = 100
 )
 
 // describe turns an error into what a front-end shows.
@@ -219,6 +223,8 @@ func describe(err error) errorReply {
 	case errors.As(err, &f):
 		e.Name = f.Name()
 		e.Traceback = f.Traceback()
+		// The traceback has the rest.
+		e.Value, _, _ = strings.Cut(e.Value, "\n")
 	case errors.Is(err, context.Canceled):
 		e.Name = "interrupted"
 	}

@@ -38,9 +38,9 @@ func (e *scripted) Complete(src string, cursor int) Completion {
 func (e *scripted) Inspect(string, int) (Inspection, bool) { return Inspection{}, false }
 func (e *scripted) Status(string) Status                   { return Status{State: "unknown"} }
 
-type cells map[string]func(context.Context, *scripted) (Result, error)
+type cellFuncs map[string]func(context.Context, *scripted) (Result, error)
 
-func withCells(c cells) func(*Options) {
+func withCells(c cellFuncs) func(*Options) {
 	return func(o *Options) {
 		o.NewEvaluator = func(s Streams, n *Notebook) (Evaluator, error) {
 			return &scripted{s, n, c, map[string]any{}}, nil
@@ -117,7 +117,7 @@ func TestExecute(t *testing.T) {
 func TestStopOnError(t *testing.T) {
 	gate := make(chan struct{})
 	var notebook *Notebook
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"fail": func(_ context.Context, e *scripted) (Result, error) {
 			notebook = e.n
 			gate <- struct{}{}
@@ -163,7 +163,7 @@ func TestStopOnError(t *testing.T) {
 func TestInterrupt(t *testing.T) {
 	stuck := make(chan struct{})
 	var kept atomic.Int64
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"loop": func(ctx context.Context, _ *scripted) (Result, error) {
 			<-ctx.Done()
 			kept.Add(1)
@@ -216,7 +216,7 @@ func (k *notebookClient) drain() {
 }
 
 func TestPanicInTheEvaluatorIsAnError(t *testing.T) {
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"panic": func(context.Context, *scripted) (Result, error) { panic("boom") },
 		"shown": func(context.Context, *scripted) (Result, error) { return value(panicky{}) },
 		"fine":  func(context.Context, *scripted) (Result, error) { return value(1) },
@@ -235,10 +235,10 @@ type panicky struct{}
 func (panicky) MimeBundle() map[string]any { panic("shy") }
 
 func TestDisplays(t *testing.T) {
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"display": func(_ context.Context, e *scripted) (Result, error) {
 			fmt.Fprint(e.streams.Stdout, "before ")
-			id := e.n.Display(HTML("<b>1</b>"))
+			id := e.n.NewDisplay(HTML("<b>1</b>"))
 			fmt.Fprint(e.streams.Stdout, "after")
 			e.n.UpdateDisplay(id, HTML("<b>2</b>"))
 			e.n.UpdateDisplay(id, HTML("<b>3</b>"))
@@ -291,7 +291,7 @@ func TestDisplays(t *testing.T) {
 }
 
 func TestPrintLoopIsBounded(t *testing.T) {
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"loop": func(_ context.Context, e *scripted) (Result, error) {
 			for i := range 1_000_000 {
 				w := e.streams.Stdout
@@ -404,7 +404,7 @@ func TestGlob(t *testing.T) {
 }
 
 func TestInput(t *testing.T) {
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"ask": func(_ context.Context, e *scripted) (Result, error) {
 			fmt.Fprint(e.streams.Stdout, "who? ")
 			name, err := e.n.Input("name: ")
@@ -461,7 +461,7 @@ func TestInput(t *testing.T) {
 
 func TestComms(t *testing.T) {
 	heard := make(chan string, 10)
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"handle": func(_ context.Context, e *scripted) (Result, error) {
 			e.n.HandleComm("threshold", func(c *Comm, data json.RawMessage) {
 				heard <- "open " + string(data)
@@ -518,7 +518,7 @@ func TestComms(t *testing.T) {
 
 func TestSubshells(t *testing.T) {
 	gate := make(chan struct{})
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"wait": func(context.Context, *scripted) (Result, error) { <-gate; return value(1) },
 	}))
 	id := k.ask("control", "create_subshell_request", nil).Content["subshell_id"].(string)
@@ -549,7 +549,7 @@ func TestSubshells(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	for _, restart := range []bool{false, true} {
-		k := startKernel(t, withCells(cells{
+		k := startKernel(t, withCells(cellFuncs{
 			"loop": func(ctx context.Context, _ *scripted) (Result, error) { <-ctx.Done(); return Result{}, ctx.Err() },
 		}))
 		k.send("shell", "execute_request", map[string]any{"code": "loop"})
@@ -564,7 +564,7 @@ func TestShutdown(t *testing.T) {
 }
 
 func TestSteps(t *testing.T) {
-	k := startKernel(t, withCells(cells{
+	k := startKernel(t, withCells(cellFuncs{
 		"work": func(ctx context.Context, e *scripted) (Result, error) {
 			e.n.Event(event.Event{State: event.Hit, Verb: "load", Label: "s1"})
 			for i := range 5 {

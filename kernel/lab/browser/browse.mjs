@@ -102,9 +102,9 @@ async function type(i, text) {
 
 const evil = '<script>banterHostile(1)</script><img src=x onerror=banterHostile(2)>"]</svg>\\u202eright to left';
 const sources = [
-	'fmt.Println("hello from Go")',
+	'import ("fmt"; "strings"; "time")\n\nfmt.Println("hello from Go")',
 	'count := 0\nnext := func() int { count++; return count }\nnext()',
-	'_ = Display(HTML("<b id=shown>shown as HTML</b>"))',
+	'Display(HTML("<b id=shown>shown as HTML</b>"))',
 	`type row struct { User, Text string }\n[]row{{"${evil.replaceAll('"', '\\"')}", strings.Repeat("x", 1000000)}}`,
 	'',
 	'',
@@ -112,7 +112,7 @@ const sources = [
 	'next()',
 	'for i := 0; i < 300000; i++ { fmt.Println("line", i) }',
 	'time.Sleep(time.Hour)',
-	'fmt.Fscanln(os.Stdin)',
+	'func deeper(n int) int { return deeper(n+1) + 1 }\ndeeper(0)',
 	'go func() { var m map[string]int; m["a"] = 1 }()\ntime.Sleep(time.Minute)',
 	'21 * 2',
 	'',
