@@ -117,6 +117,9 @@ type cacheCmd struct {
 	Du     cacheDuCmd `cmd:"" help:"Say how much each verb's results take."`
 	Gc     cacheGcCmd `cmd:"" help:"Remove leavings of broken runs, and what exceeds a budget."`
 	Verify verifyCmd  `cmd:"" help:"Read everything back and say what is wrong."`
+
+	Export cacheExportCmd `cmd:"" help:"Write steps with their results to an archive, to take them elsewhere."`
+	Import cacheImportCmd `cmd:"" help:"Take the steps of an archive in, after checking every byte. Import only from those you trust."`
 }
 
 type cacheLsCmd struct{ storeFlag }

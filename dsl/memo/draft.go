@@ -56,7 +56,7 @@ func (s *Store) newDraft(key Key) (*Draft, error) {
 
 // Create opens an output for writing. name is a file name without folders. The caller closes it.
 func (d *Draft) Create(name string) (io.WriteCloser, error) {
-	if name == "" || name != filepath.Base(name) || strings.HasPrefix(name, ".") {
+	if !validName(name) {
 		return nil, fmt.Errorf("%q is not a name for an output", name)
 	}
 	if slices.ContainsFunc(d.files, func(f *draftFile) bool { return f.name == name }) {
@@ -188,9 +188,7 @@ func (d *Draft) publish() ([]Output, error) {
 		if err := os.Rename(f.path, path); err != nil {
 			return nil, err
 		}
-		d.store.mu.Lock()
-		d.store.verified[o.Digest] = true // hashed while it was written
-		d.store.mu.Unlock()
+		d.store.sound(o.Digest, path) // it was hashed while it was written
 		folders[filepath.Dir(path)] = true
 	}
 	for folder := range folders {

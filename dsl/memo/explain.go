@@ -2,8 +2,10 @@ package memo
 
 import (
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Explanation says why a step hit or missed.
@@ -42,27 +44,26 @@ func (s *Store) Explain(step Step) (Explanation, error) {
 // Nearest finds, among the stored steps of m's verb but m itself, the one with the fewest parts that differ, and lists
 // these. Its key is empty if there is none.
 func (s *Store) Nearest(m Manifest) (Key, []Difference, error) {
-	manifests, err := s.Manifests() // most recent first, so that of equally near ones the latest is named
-	if err != nil {
-		return "", nil, err
-	}
 	best := -1
 	var near Key
 	var changed []Difference
-	for _, other := range manifests {
-		if other.Verb != m.Verb || other.Key == m.Key {
-			continue
+	var used time.Time
+	err := s.walk(manifestsDir, func(path string, info fs.FileInfo) error {
+		other, err := readManifest(path)
+		if err != nil || other.Verb != m.Verb || other.Key == m.Key {
+			return nil // damaged ones are verify's business
 		}
 		diff := Compare(other.Parts, m.Parts)
 		score := 2 * len(diff)
 		if other.Label != m.Label {
 			score++
 		}
-		if best < 0 || score < best {
-			best, near, changed = score, other.Key, diff
+		if best < 0 || score < best || score == best && info.ModTime().After(used) { // of equally near ones the latest
+			best, near, changed, used = score, other.Key, diff, info.ModTime()
 		}
-	}
-	return near, changed, nil
+		return nil
+	})
+	return near, changed, err
 }
 
 // Compare lists the parts that differ, in order of their names.

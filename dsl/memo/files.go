@@ -78,24 +78,48 @@ type File struct {
 	Digest Digest
 	Size   int64
 
-	mtime time.Time
+	looks looks
+	racy  bool // it was written so shortly before it was hashed that its looks may hide a second write
+}
+
+// looks are what tells that a file was written to, without reading it.
+type looks struct {
+	Size   int64
+	Mtime  int64  // ns since 1970
+	Ctime  int64  // ns since 1970: unlike the time of modification no program can set it; 0 where there is none
+	Inode  uint64 // 0 where there is none
+	Device uint64
+}
+
+func looksOf(info fs.FileInfo) looks {
+	l := looks{Size: info.Size(), Mtime: info.ModTime().UnixNano()}
+	l.Inode, l.Device, l.Ctime = identity(info)
+	return l
 }
 
 // fileRecord remembers the digest of a file that looked like this.
 type fileRecord struct {
 	Path   string
-	Size   int64
-	Mtime  int64 // ns since 1970
-	Inode  uint64
+	Looks  looks
 	Hashed int64 // when the hashing began, ns since 1970
 	Digest Digest
 }
 
-// racy is how close to its hashing a file may have been written for its time stamp to say nothing: a second write within
-// the clock's grain would leave the same stamp.
-const racy = 2 * time.Second
+// grain is how close to its hashing a file may have been written for its times to say nothing: a second write within the
+// clock's grain would leave the same times.
+const grain = 2 * time.Second
 
-// File returns a file's digest. The bytes are read only if the file's size, time and inode are not those of the last
+// settled says whether a file that looked like l when its hashing began at hashed cannot have been written to since
+// without looking otherwise.
+func (l looks) settled(hashed int64) bool {
+	written := l.Mtime
+	if l.Ctime != 0 {
+		written = l.Ctime // a copy may carry a time of modification from another clock
+	}
+	return written+int64(grain) < hashed
+}
+
+// File returns a file's digest. The bytes are read only if the file's size, times and inode are not those of the last
 // time, so a large recording is hashed once; a file that was touched but not changed has the same digest.
 func (s *Store) File(ctx context.Context, path string) (File, error) {
 	abs, err := filepath.Abs(path)
@@ -110,23 +134,26 @@ func (s *Store) File(ctx context.Context, path string) (File, error) {
 		return File{}, &problem.Error{Op: "read", Path: path, Err: errors.New("this is not a regular file")}
 	}
 	rel := filepath.Join(filesDir, string(Sum([]byte(abs)))+".json")
-	now := fileRecord{Path: abs, Size: info.Size(), Mtime: info.ModTime().UnixNano(), Inode: inode(info), Hashed: time.Now().UnixNano()}
+	now := fileRecord{Path: abs, Looks: looksOf(info), Hashed: time.Now().UnixNano()}
 	if b, err := os.ReadFile(filepath.Join(s.dir, rel)); err == nil {
 		var old fileRecord
-		if json.Unmarshal(b, &old) == nil && old.Digest.Valid() && old.Path == abs && old.Size == now.Size && old.Mtime == now.Mtime &&
-			old.Inode == now.Inode && old.Mtime+int64(racy) < old.Hashed {
-			return File{Path: path, Digest: old.Digest, Size: old.Size, mtime: info.ModTime()}, nil
+		if json.Unmarshal(b, &old) == nil && old.Digest.Valid() && old.Path == abs && old.Looks == now.Looks && old.Looks.settled(old.Hashed) {
+			return File{Path: path, Digest: old.Digest, Size: old.Looks.Size, looks: old.Looks}, nil
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		s.warn(fmt.Sprintf("store %s: a remembered checksum cannot be read and is made again: %v", s.dir, err))
 	}
 	digest, size, err := hashFile(ctx, abs)
 	if err != nil {
+		if ctx.Err() != nil {
+			return File{}, ctx.Err()
+		}
 		return File{}, &problem.Error{Op: "read", Path: path, Err: unwrapPath(err)}
 	}
-	f := File{Path: path, Digest: digest, Size: size, mtime: info.ModTime()}
-	if err := f.Unchanged(); err != nil {
-		return File{}, err
+	// What is racy is looked at again by its bytes when the step is done, and is hashed again next time.
+	f := File{Path: path, Digest: digest, Size: size, looks: now.Looks, racy: !now.Looks.settled(now.Hashed)}
+	if info, err := os.Stat(abs); err != nil || looksOf(info) != now.Looks || size != now.Looks.Size {
+		return File{}, f.changed()
 	}
 	now.Digest = digest
 	b, err := json.Marshal(now)
@@ -139,17 +166,35 @@ func (s *Store) File(ctx context.Context, path string) (File, error) {
 	return f, nil
 }
 
-// Unchanged returns an error if the file no longer looks as it did when it was hashed.
+// Unchanged returns an error if the file is no longer what it was when it was hashed. The bytes are read again only where
+// the file's looks leave room for doubt.
 func (f File) Unchanged() error {
 	info, err := os.Stat(f.Path)
 	if err != nil {
 		return &problem.Error{Op: "read", Path: f.Path, Err: unwrapPath(err)}
 	}
-	if info.Size() != f.Size || !info.ModTime().Equal(f.mtime) {
-		return &problem.Error{Op: "read", Path: f.Path, Err: errors.New("the file changed while it was being read"),
-			Fix: "run again when nothing writes to it"}
+	now := looksOf(info)
+	sameButCtime := now
+	sameButCtime.Ctime = f.looks.Ctime
+	switch {
+	case sameButCtime != f.looks:
+		return f.changed()
+	case now == f.looks && !f.racy:
+		return nil
+	}
+	digest, _, err := hashFile(context.Background(), f.Path)
+	if err != nil {
+		return &problem.Error{Op: "read", Path: f.Path, Err: unwrapPath(err)}
+	}
+	if digest != f.Digest {
+		return f.changed()
 	}
 	return nil
+}
+
+func (f File) changed() error {
+	return &problem.Error{Op: "read", Path: f.Path, Err: errors.New("the file changed while it was being read"),
+		Fix: "run again when nothing writes to it"}
 }
 
 // unwrapPath drops the path that os errors repeat.
@@ -159,11 +204,4 @@ func unwrapPath(err error) error {
 		return pathError.Err
 	}
 	return err
-}
-
-func inode(info fs.FileInfo) uint64 {
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return st.Ino
-	}
-	return 0
 }

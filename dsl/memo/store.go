@@ -46,7 +46,7 @@ type Store struct {
 	fault func(point string) error
 
 	mu       sync.Mutex
-	verified map[Digest]bool // objects whose bytes were checked by this process
+	verified map[Digest]looks // objects whose bytes were checked by this process, as they looked then
 }
 
 // Open opens the store in dir and makes it if there is none. warn is told of what was mended; nil discards it.
@@ -58,7 +58,7 @@ func Open(dir string, warn func(string)) (*Store, error) {
 	if warn == nil {
 		warn = func(string) {}
 	}
-	s := &Store{dir: dir, warn: warn, verified: map[Digest]bool{}}
+	s := &Store{dir: dir, warn: warn, verified: map[Digest]looks{}}
 	b, err := os.ReadFile(filepath.Join(dir, formatFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := s.create(); err != nil {
@@ -221,6 +221,11 @@ func readManifest(path string) (Manifest, error) {
 	if err != nil {
 		return m, err
 	}
+	return parseManifest(b)
+}
+
+func parseManifest(b []byte) (Manifest, error) {
+	var m Manifest
 	if err := json.Unmarshal(b, &m); err != nil {
 		return m, &damageError{err}
 	}
@@ -230,12 +235,36 @@ func readManifest(path string) (Manifest, error) {
 	if key := (Step{Verb: m.Verb, Parts: m.Parts}).Key(); key != m.Key {
 		return m, &damageError{errors.New("its parts do not give its key")}
 	}
+	return m, m.check()
+}
+
+// check refuses what no step writes, because stores are copied and archives come from elsewhere.
+func (m Manifest) check() error {
+	names := map[string]bool{}
 	for _, o := range m.Outputs {
-		if !o.Digest.Valid() {
-			return m, &damageError{fmt.Errorf("output %s has no digest", o.Name)}
+		switch {
+		case !o.Digest.Valid():
+			return &damageError{fmt.Errorf("output %q has no digest", o.Name)}
+		case !validName(o.Name):
+			return &damageError{fmt.Errorf("%q is not a name for an output", o.Name)}
+		case names[o.Name]:
+			return &damageError{fmt.Errorf("output %q is named twice", o.Name)}
+		case o.Size < 0:
+			return &damageError{fmt.Errorf("output %q has %d bytes", o.Name, o.Size)}
+		}
+		names[o.Name] = true
+	}
+	for _, k := range m.Reads {
+		if !Digest(k).Valid() {
+			return &damageError{fmt.Errorf("%q, which it says it read, is not a key", string(k))}
 		}
 	}
-	return m, nil
+	return nil
+}
+
+// validName says whether an output may be named so: outputs become files of that name, so a name has no folders.
+func validName(name string) bool {
+	return name != "" && len(name) <= 255 && !strings.HasPrefix(name, ".") && !strings.ContainsAny(name, "/\\\x00")
 }
 
 // quarantine sets a damaged file aside, so that what made it is made again.
@@ -270,13 +299,12 @@ func (s *Store) Find(k Key) (Manifest, bool, error) {
 // check verifies one object, once a process, and sets a damaged one aside.
 func (s *Store) check(o Output) (bool, error) {
 	s.mu.Lock()
-	done := s.verified[o.Digest]
+	before, done := s.verified[o.Digest]
 	s.mu.Unlock()
 	path := s.objectPath(o.Digest)
-	if done {
-		if info, err := os.Stat(path); err == nil && info.Size() == o.Size {
-			return true, nil
-		}
+	info, err := os.Stat(path)
+	if done && err == nil && before == looksOf(info) {
+		return true, nil
 	}
 	digest, size, err := hashFile(context.Background(), path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -288,10 +316,17 @@ func (s *Store) check(o Output) (bool, error) {
 	if digest != o.Digest || size != o.Size {
 		return false, s.quarantine(path, fmt.Sprintf("object %s (%s) is damaged", o.Digest[:12], o.Name))
 	}
-	s.mu.Lock()
-	s.verified[o.Digest] = true
-	s.mu.Unlock()
+	s.sound(o.Digest, path)
 	return true, nil
+}
+
+// sound remembers that an object's bytes are what its name says.
+func (s *Store) sound(d Digest, path string) {
+	if info, err := os.Stat(path); err == nil {
+		s.mu.Lock()
+		s.verified[d] = looksOf(info)
+		s.mu.Unlock()
+	}
 }
 
 // Do returns the result of step: from the store if it is there, else by work, which writes its outputs into the draft.
@@ -309,6 +344,7 @@ func (s *Store) Do(ctx context.Context, step Step, work func(context.Context, *D
 	}
 	defer unlock()
 	if m, ok, err := s.Find(key); err != nil || ok {
+		s.used(key, ok)
 		return m, Hit, err
 	}
 	m, err := s.make(ctx, key, step, work)
@@ -355,16 +391,8 @@ func (s *Store) make(ctx context.Context, key Key, step Step, work func(context.
 	if m.Outputs, err = d.publish(); err != nil {
 		return Manifest{}, s.problem("write to store", err)
 	}
-	b, err := json.MarshalIndent(m, "", " ")
-	if err != nil {
+	if err := s.writeManifest(m); err != nil {
 		return Manifest{}, err
-	}
-	rel, err := filepath.Rel(s.dir, s.manifestPath(key))
-	if err != nil {
-		return Manifest{}, err
-	}
-	if err := s.writeFile(rel, append(b, '\n'), true); err != nil {
-		return Manifest{}, s.problem("write to store", err)
 	}
 	if err := os.RemoveAll(s.scratch(key)); err != nil {
 		s.warn(fmt.Sprintf("store %s: scratch of %s is left: %v", s.dir, key.Short(), err))
@@ -372,14 +400,29 @@ func (s *Store) make(ctx context.Context, key Key, step Step, work func(context.
 	return m, nil
 }
 
+// writeManifest makes a step visible: all its objects must be there.
+func (s *Store) writeManifest(m Manifest) error {
+	b, err := json.MarshalIndent(m, "", " ")
+	if err != nil {
+		return err
+	}
+	rel, err := filepath.Rel(s.dir, s.manifestPath(m.Key))
+	if err != nil {
+		return err
+	}
+	if err := s.writeFile(rel, append(b, '\n'), true); err != nil {
+		return s.problem("write to store", err)
+	}
+	return nil
+}
+
 // lock takes the lock of one name across goroutines and processes.
 func (s *Store) lock(ctx context.Context, name string) (unlock func(), err error) {
-	path := filepath.Join(s.dir, locksDir, name)
 	for {
 		if err := s.at("lock"); err != nil {
 			return nil, s.problem("lock step in", err)
 		}
-		f := flock.New(path)
+		f := flock.New(filepath.Join(s.dir, locksDir, name))
 		if ok, err := f.TryLockContext(ctx, 20*time.Millisecond); err != nil || !ok {
 			_ = f.Close()
 			if ctx.Err() != nil {
@@ -387,18 +430,35 @@ func (s *Store) lock(ctx context.Context, name string) (unlock func(), err error
 			}
 			return nil, s.problem("lock step in", err)
 		}
-		// Whoever unlocks removes the file. If that happened between our opening and our locking it, the lock we hold is on
-		// a file that nobody else can find: take it again.
-		held, err1 := f.Stat()
-		named, err2 := os.Stat(path)
-		if err1 == nil && err2 == nil && os.SameFile(held, named) {
-			return func() {
-				_ = os.Remove(path) // before unlocking; if it fails the next holder removes it
-				_ = f.Close()
-			}, nil
+		if unlock, ok := held(f); ok {
+			return unlock, nil
 		}
-		_ = f.Close()
 	}
+}
+
+// tryLock takes the lock of one name if nobody holds it.
+func (s *Store) tryLock(name string) (unlock func(), ok bool) {
+	f := flock.New(filepath.Join(s.dir, locksDir, name))
+	if ok, err := f.TryLock(); err != nil || !ok {
+		_ = f.Close()
+		return nil, false
+	}
+	return held(f)
+}
+
+// held says whether a lock that was taken is one that others see. Whoever unlocks removes the file: if that happened
+// between our opening and our locking it, the lock is on a file that nobody else can find, and must be taken again.
+func held(f *flock.Flock) (unlock func(), ok bool) {
+	locked, err1 := f.Stat()
+	named, err2 := os.Stat(f.Path())
+	if err1 != nil || err2 != nil || !os.SameFile(locked, named) {
+		_ = f.Close()
+		return nil, false
+	}
+	return func() {
+		_ = os.Remove(f.Path()) // before unlocking; if it fails the next holder removes it
+		_ = f.Close()
+	}, true
 }
 
 // share holds off gc.

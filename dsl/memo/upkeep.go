@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"banter/internal/progress"
@@ -32,10 +34,11 @@ type VerifyReport struct {
 	Drafts    int // unfinished drafts of killed runs
 }
 
-// Verify reads every manifest and every object back. It changes nothing.
+// Verify reads every manifest and every object back. It changes nothing. Objects are read on all cores; what is held in
+// memory is a digest an object.
 func (s *Store) Verify(ctx context.Context) (VerifyReport, error) {
 	var r VerifyReport
-	named := map[Digest]string{}
+	named := map[Digest]bool{} // by some manifest; true once the object was read
 	err := s.eachManifest(func(path string, m Manifest, err error) error {
 		r.Manifests++
 		if err != nil {
@@ -46,38 +49,24 @@ func (s *Store) Verify(ctx context.Context) (VerifyReport, error) {
 			r.Wrong = append(r.Wrong, Finding{s.rel(path), "lies under another key's name"})
 		}
 		for _, o := range m.Outputs {
-			named[o.Digest] = m.Verb + " " + m.Label + " " + o.Name
+			named[o.Digest] = false
 		}
 		return ctx.Err()
 	})
 	if err != nil {
 		return r, err
 	}
-	err = s.eachObject(func(path string, d Digest, size int64) error {
-		got, n, err := hashFile(ctx, path)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			return s.problem("read object in", err)
-		}
-		r.Objects++
-		r.Bytes += n
-		progress.Tell(ctx, progress.Report{Done: int64(r.Objects), Unit: "objects"})
-		if _, ok := named[d]; !ok {
-			r.Orphans++
-		}
-		if got != d {
-			r.Wrong = append(r.Wrong, Finding{s.rel(path), "its bytes are not what its name says (" + named[d] + ")"})
-		}
-		delete(named, d)
-		return nil
-	})
-	if err != nil {
+	bad := map[Digest]string{}
+	if err := s.readObjects(ctx, &r, named, bad); err != nil {
 		return r, err
 	}
-	for d, what := range named {
-		r.Wrong = append(r.Wrong, Finding{filepath.Join(objectsDir, string(d[:2]), string(d)), "is missing (" + what + ")"})
+	for d, there := range named {
+		if !there {
+			bad[d] = "is missing"
+		}
+	}
+	if err := s.blame(&r, bad); err != nil {
+		return r, err
 	}
 	slices.SortFunc(r.Wrong, func(a, b Finding) int { return strings.Compare(a.Path, b.Path) })
 	drafts, err := os.ReadDir(filepath.Join(s.dir, draftsDir))
@@ -86,6 +75,86 @@ func (s *Store) Verify(ctx context.Context) (VerifyReport, error) {
 	}
 	r.Drafts = len(drafts)
 	return r, nil
+}
+
+// readObjects hashes all objects, marks those that are named, and says what is wrong with those that are not what their
+// names say.
+func (s *Store) readObjects(ctx context.Context, r *VerifyReport, named map[Digest]bool, bad map[Digest]string) error {
+	type object struct {
+		path   string
+		digest Digest
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	objects := make(chan object)
+	var mu sync.Mutex // guards r, named and bad
+	var wait sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for o := range objects {
+				got, n, err := hashFile(ctx, o.path)
+				mu.Lock()
+				switch {
+				case errors.Is(err, fs.ErrNotExist): // gc took it meanwhile; if it is named, it will be missed below
+				case err != nil:
+					cancel(s.problem("read object in", err))
+				default:
+					r.Objects++
+					r.Bytes += n
+					if _, ok := named[o.digest]; ok {
+						named[o.digest] = true
+					} else {
+						r.Orphans++
+					}
+					if got != o.digest {
+						bad[o.digest] = "its bytes are not what its name says"
+					}
+					progress.Tell(ctx, progress.Report{Done: int64(r.Objects), Unit: "objects"})
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	err := s.eachObject(func(path string, d Digest, _ int64) error {
+		if !d.Valid() {
+			mu.Lock()
+			defer mu.Unlock()
+			r.Wrong = append(r.Wrong, Finding{s.rel(path), "is no object: its name is not a digest"})
+			return nil
+		}
+		select {
+		case objects <- object{path, d}:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	close(objects)
+	wait.Wait()
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+// blame adds what is wrong with objects to the report, with the outputs that they are.
+func (s *Store) blame(r *VerifyReport, bad map[Digest]string) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	of := map[Digest]string{}
+	err := s.eachManifest(func(_ string, m Manifest, err error) error {
+		for _, o := range m.Outputs {
+			if _, ok := bad[o.Digest]; ok && err == nil {
+				of[o.Digest] = fmt.Sprintf(" (%s of %s, key %s)", o.Name, strings.TrimSpace(m.Verb+" "+m.Label), m.Key.Short())
+			}
+		}
+		return nil
+	})
+	for d, what := range bad {
+		r.Wrong = append(r.Wrong, Finding{s.rel(s.objectPath(d)), what + of[d]})
+	}
+	return err
 }
 
 func (s *Store) rel(path string) string {
@@ -263,19 +332,46 @@ func (s *Store) GC(ctx context.Context, budget int64, dryRun bool) (GCReport, er
 	if err != nil {
 		return r, err
 	}
-	manifests, err := s.Manifests()
+	// Of each step only what gc goes by is held: manifests with thousands of parts may be large.
+	type stored struct {
+		key     Key
+		used    time.Time
+		outputs []Digest
+	}
+	var steps []stored
+	uses := map[Digest]int{}
+	err = s.walk(manifestsDir, func(path string, info fs.FileInfo) error {
+		m, err := readManifest(path)
+		if err != nil {
+			return nil // damaged: verify names it, and its next use sets it aside
+		}
+		st := stored{m.Key, info.ModTime(), make([]Digest, len(m.Outputs))}
+		for i, o := range m.Outputs {
+			st.outputs[i] = o.Digest
+			uses[o.Digest]++
+		}
+		steps = append(steps, st)
+		return ctx.Err()
+	})
 	if err != nil {
 		return r, err
 	}
-	sizes := map[Digest]int64{}
-	if err := s.eachObject(func(_ string, d Digest, size int64) error { sizes[d] = size; r.Left += size; return nil }); err != nil {
-		return r, err
-	}
-	uses := map[Digest]int{}
-	for _, m := range manifests {
-		for _, o := range m.Outputs {
-			uses[o.Digest]++
+	slices.SortFunc(steps, func(a, b stored) int { // used longest ago first
+		if c := a.used.Compare(b.used); c != 0 {
+			return c
 		}
+		return strings.Compare(string(a.key), string(b.key))
+	})
+	sizes := map[Digest]int64{}
+	err = s.eachObject(func(_ string, d Digest, size int64) error {
+		if d.Valid() {
+			sizes[d] = size
+			r.Left += size
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return r, err
 	}
 	drop := func(d Digest) error {
 		if !dryRun {
@@ -298,71 +394,89 @@ func (s *Store) GC(ctx context.Context, budget int64, dryRun bool) (GCReport, er
 			}
 		}
 	}
-	for _, m := range slices.Backward(manifests) { // used longest ago first
+	for _, st := range steps {
 		if budget < 0 || r.Left <= budget {
 			break
 		}
-		if keep[m.Key] {
+		if keep[st.key] {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
 			return r, err
 		}
 		if !dryRun {
-			if err := os.Remove(s.manifestPath(m.Key)); err != nil {
+			if err := os.Remove(s.manifestPath(st.key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return r, s.problem("remove from store", err)
 			}
 		}
 		r.Manifests++
-		for _, o := range m.Outputs {
-			if uses[o.Digest]--; uses[o.Digest] == 0 {
-				if _, there := sizes[o.Digest]; there {
-					if err := drop(o.Digest); err != nil {
+		for _, d := range st.outputs {
+			if uses[d]--; uses[d] == 0 {
+				if _, there := sizes[d]; there {
+					if err := drop(d); err != nil {
 						return r, err
 					}
 				}
 			}
 		}
 	}
-	return r, s.sweep(&r, keep, dryRun)
+	return r, s.sweep(&r, dryRun)
 }
 
-// sweep removes the drafts and scratch folders of steps that nobody is working on.
-func (s *Store) sweep(r *GCReport, keep map[Key]bool, dryRun bool) error {
-	for _, sub := range []string{draftsDir, scratchDir} {
+// staleScratch is how long the scratch of an interrupted step is kept, so that it can go on where it stopped.
+const staleScratch = 7 * 24 * time.Hour
+
+// sweep removes the drafts and scratch folders of steps that nobody is working on, and locks that nobody holds.
+func (s *Store) sweep(r *GCReport, dryRun bool) error {
+	for _, sub := range []string{draftsDir, scratchDir, locksDir} {
 		entries, err := os.ReadDir(filepath.Join(s.dir, sub))
 		if err != nil {
 			return s.problem("read store", err)
 		}
 		for _, e := range entries {
-			key, _, _ := strings.Cut(e.Name(), ".")
-			if Digest(key).Valid() {
-				f := flock.New(filepath.Join(s.dir, locksDir, key))
-				if ok, err := f.TryLock(); err != nil || !ok {
-					_ = f.Close()
-					continue // somebody is working on it
-				}
-				defer f.Close()
-				// An interrupted step that has not been finished since resumes from its scratch: keep it for a week.
-				if info, err := e.Info(); sub == scratchDir && err == nil && time.Since(info.ModTime()) < 7*24*time.Hour {
-					if _, err := os.Stat(s.manifestPath(Key(key))); errors.Is(err, fs.ErrNotExist) {
-						continue
-					}
-				}
-			} else if info, err := e.Info(); err != nil || time.Since(info.ModTime()) < time.Hour {
-				continue // a small file that is being written right now
-			}
-			if !dryRun {
-				if err := os.RemoveAll(filepath.Join(s.dir, sub, e.Name())); err != nil {
-					return s.problem("remove from store", err)
-				}
-			}
-			if sub == draftsDir {
-				r.Drafts++
-			} else {
-				r.Scratch++
+			if err := s.sweepOne(r, sub, e, dryRun); err != nil {
+				return err
 			}
 		}
+	}
+	return nil
+}
+
+func (s *Store) sweepOne(r *GCReport, sub string, e fs.DirEntry, dryRun bool) error {
+	info, err := e.Info()
+	if err != nil {
+		return nil // it went away meanwhile
+	}
+	key, _, _ := strings.Cut(e.Name(), ".")
+	if !Digest(key).Valid() {
+		// A small file that is being written right now, the lock of gc, or what a killed process left.
+		if sub == locksDir || time.Since(info.ModTime()) < time.Hour {
+			return nil
+		}
+	} else {
+		unlock, ok := s.tryLock(key)
+		if !ok {
+			return nil // somebody is working on it
+		}
+		defer unlock() // which removes the lock
+		if sub == locksDir {
+			return nil
+		}
+		if sub == scratchDir && time.Since(info.ModTime()) < staleScratch {
+			if _, err := os.Stat(s.manifestPath(Key(key))); errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+		}
+	}
+	if !dryRun {
+		if err := os.RemoveAll(filepath.Join(s.dir, sub, e.Name())); err != nil {
+			return s.problem("remove from store", err)
+		}
+	}
+	if sub == draftsDir {
+		r.Drafts++
+	} else {
+		r.Scratch++
 	}
 	return nil
 }
