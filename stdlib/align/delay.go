@@ -23,6 +23,11 @@ func (d Delay) Median() time.Duration {
 	return time.Duration(medianOf(law{d.Law == "gamma", d.Mu, d.Sigma}) * float64(time.Second))
 }
 
+// Density gives the probability density of a delay, per second: 0 for delays below 0.
+func (d Delay) Density(delay time.Duration) float64 {
+	return law{d.Law == "gamma", d.Mu, d.Sigma}.density(delay.Seconds())
+}
+
 // law is a density of delays in seconds. Both kinds have a location mu of log seconds and a spread sigma, so that one prior
 // fits both.
 type law struct {

@@ -68,7 +68,12 @@ func WritePairs(w io.Writer, pairs []Pair) error {
 }
 
 // ReadPairs reads the table that WritePairs wrote.
-func ReadPairs(r io.ReaderAt, size int64) (pairs []Pair, err error) {
+func ReadPairs(r io.ReaderAt, size int64) ([]Pair, error) { return ReadFirst(r, size, maxPairs) }
+
+const maxPairs = 1 << 30
+
+// ReadFirst reads the first n pairs of the table that WritePairs wrote, and not much more.
+func ReadFirst(r io.ReaderAt, size int64, n int) (pairs []Pair, err error) {
 	broken := func(err error) error {
 		return &problem.Error{Op: "read pairs", Err: err, Fix: "make the table again: it is damaged or not a table of pairs"}
 	}
@@ -83,14 +88,13 @@ func ReadPairs(r io.ReaderAt, size int64) (pairs []Pair, err error) {
 	}
 	t := parquet.NewGenericReader[pairRow](f)
 	defer t.Close()
-	const most = 1 << 30
-	if n := t.NumRows(); n < 0 || n > most {
-		return nil, broken(fmt.Errorf("%d rows", n))
+	if all := t.NumRows(); all < 0 || all > maxPairs {
+		return nil, broken(fmt.Errorf("%d rows", all))
 	}
 	rows := make([]pairRow, tableRows)
-	for {
-		n, err := t.Read(rows)
-		for i := range rows[:n] {
+	for len(pairs) < n {
+		got, err := t.Read(rows[:min(n-len(pairs), len(rows))])
+		for i := range rows[:got] {
 			q := &rows[i]
 			pairs = append(pairs, Pair{
 				Stream: q.Stream, MessageID: q.MessageID, AuthorHash: q.AuthorHash, Speech: q.Speech, SpeechStart: milliseconds(q.SpeechStartMS),
@@ -107,6 +111,7 @@ func ReadPairs(r io.ReaderAt, size int64) (pairs []Pair, err error) {
 			return nil, broken(err)
 		}
 	}
+	return pairs, nil
 }
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
