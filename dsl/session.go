@@ -43,6 +43,8 @@ type shared struct {
 	listParams func(any)         // where not nil, Main only passes the parameters to it
 	pool       *worker.Pool      // native workers, started on first use
 	decode     decoded           // artifacts in memory
+	front      Frontend          // where values are shown; nil: nowhere
+	bundled    bundled
 
 	mu      sync.Mutex
 	steps   []Ran
@@ -66,6 +68,7 @@ type Config struct {
 	Jobs   int               // streams worked on at once; 0: one a core
 	Params map[string]string // overrides of the recipe's parameters
 	Engine string            // the banter-engine program; empty: look for it
+	Front  Frontend          // the notebook page that values are shown on; nil: there is none
 
 	// ListParams, if set, makes Main pass its parameters to it and do nothing else.
 	ListParams func(params any)
@@ -112,7 +115,7 @@ func Open(c Config) (*Session, error) {
 		return nil, err
 	}
 	return &Session{context.Background(), &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
-		listParams: c.ListParams, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}}, nil
+		listParams: c.ListParams, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}}, nil
 }
 
 // Close ends the session's native workers. Its results stay in the store.
