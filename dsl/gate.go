@@ -1,9 +1,6 @@
 package dsl
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // GateError is why a run was refused although every step of it succeeded.
 type GateError struct {
@@ -11,5 +8,5 @@ type GateError struct {
 }
 
 func (e *GateError) Error() string {
-	return fmt.Sprintf("gate not passed: %s", strings.Join(e.Reasons, "; "))
+	return "not passed: " + strings.Join(e.Reasons, "; ")
 }

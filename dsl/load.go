@@ -191,7 +191,7 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, inpu
 	if f.chat == "" {
 		stream.Warnings = append(stream.Warnings, "no chat log was found for this recording: it can be transcribed but gives no pairs")
 	} else {
-		log, err := chat.Open(ctx, f.chat, chat.Options{Strict: o.Strict})
+		log, err := chat.Open(ctx, f.chat, chat.Options{Strict: o.Strict, Clock: chat.ClockOptions{Length: info.Duration}})
 		if err != nil {
 			return err
 		}
@@ -289,8 +289,11 @@ func find(pattern string, o loadOptions) ([]found, error) {
 	switch {
 	case err == nil && info.IsDir():
 		list, err = findInFolder(pattern, o)
-	case err == nil || errors.Is(err, fs.ErrNotExist):
+	case err == nil || strings.ContainsAny(pattern, "*?["):
 		list, err = findByPattern(pattern, o)
+	case errors.Is(err, fs.ErrNotExist):
+		here, _ := os.Getwd() // only to help find the mistake
+		return nil, fmt.Errorf("there is no such folder or file (the working directory is %s): name a folder with one sub-folder a stream, or a pattern such as vods/*.mkv", here)
 	default:
 		err = &problem.Error{Op: "read", Path: pattern, Err: errors.Unwrap(err)}
 	}

@@ -57,6 +57,6 @@ func main() {
 		dsl.Export(rows, "dataset")
 		dsl.Export(tuned, "adapter")
 		dsl.Report("report.html", streams, words, pairs, good, rows, tuned, report, samples)
-		dsl.Require(report, dsl.PerplexityFalls(0.05), dsl.RankingHolds())
+		dsl.Gate(report, dsl.PerplexityFalls(0.05), dsl.RankingHolds())
 	})
 }

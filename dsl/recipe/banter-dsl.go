@@ -17,9 +17,11 @@ func init() {
 		// function, constant and variable definitions
 		"Align":            reflect.ValueOf(dsl.Align),
 		"Alpha":            reflect.ValueOf(dsl.Alpha),
+		"AskAtMost":        reflect.ValueOf(dsl.AskAtMost),
 		"Auto":             reflect.ValueOf(constant.MakeFromLiteral("-1", token.INT, 0)),
 		"Balanced":         reflect.ValueOf(dsl.Balanced),
 		"Base":             reflect.ValueOf(dsl.Base),
+		"BaseSide":         reflect.ValueOf(constant.MakeFromLiteral("\"base\"", token.STRING, 0)),
 		"Batch":            reflect.ValueOf(dsl.Batch),
 		"Beam":             reflect.ValueOf(dsl.Beam),
 		"ByEmotes":         reflect.ValueOf(dsl.ByEmotes),
@@ -27,6 +29,7 @@ func init() {
 		"ByNovelty":        reflect.ValueOf(dsl.ByNovelty),
 		"BySpeechLength":   reflect.ValueOf(dsl.BySpeechLength),
 		"ByStream":         reflect.ValueOf(dsl.ByStream),
+		"Candidates":       reflect.ValueOf(dsl.Candidates),
 		"Chat":             reflect.ValueOf(dsl.Chat),
 		"ChatMap":          reflect.ValueOf(dsl.ChatMap),
 		"ChatToSpeech":     reflect.ValueOf(dsl.ChatToSpeech),
@@ -36,15 +39,19 @@ func init() {
 		"Delay":            reflect.ValueOf(dsl.Delay),
 		"EarlyStop":        reflect.ValueOf(dsl.EarlyStop),
 		"Epochs":           reflect.ValueOf(dsl.Epochs),
+		"Eval":             reflect.ValueOf(dsl.Eval),
 		"ExitDone":         reflect.ValueOf(constant.MakeFromLiteral("0", token.INT, 0)),
 		"ExitFailed":       reflect.ValueOf(constant.MakeFromLiteral("1", token.INT, 0)),
 		"ExitGate":         reflect.ValueOf(constant.MakeFromLiteral("4", token.INT, 0)),
 		"ExitLock":         reflect.ValueOf(constant.MakeFromLiteral("3", token.INT, 0)),
 		"ExitUsage":        reflect.ValueOf(constant.MakeFromLiteral("2", token.INT, 0)),
+		"Export":           reflect.ValueOf(dsl.Export),
+		"ExportSubtitles":  reflect.ValueOf(dsl.ExportSubtitles),
 		"FDR":              reflect.ValueOf(dsl.FDR),
 		"Filter":           reflect.ValueOf(dsl.Filter),
 		"Finish":           reflect.ValueOf(dsl.Finish),
 		"GPU":              reflect.ValueOf(dsl.GPU),
+		"Gate":             reflect.ValueOf(dsl.Gate),
 		"GatedBy":          reflect.ValueOf(dsl.GatedBy),
 		"Holdout":          reflect.ValueOf(dsl.Holdout),
 		"HoldoutByStream":  reflect.ValueOf(dsl.HoldoutByStream),
@@ -66,7 +73,10 @@ func init() {
 		"Main":             reflect.ValueOf(dsl.Main),
 		"MaskPII":          reflect.ValueOf(dsl.MaskPII),
 		"MaxLength":        reflect.ValueOf(dsl.MaxLength),
+		"MaxTokens":        reflect.ValueOf(dsl.MaxTokens),
+		"MemorisesAtMost":  reflect.ValueOf(dsl.MemorisesAtMost),
 		"Millisecond":      reflect.ValueOf(dsl.Millisecond),
+		"MinP":             reflect.ValueOf(dsl.MinP),
 		"Minute":           reflect.ValueOf(dsl.Minute),
 		"Model":            reflect.ValueOf(dsl.Model),
 		"NoBots":           reflect.ValueOf(dsl.NoBots),
@@ -82,12 +92,22 @@ func init() {
 		"NoReplies":        reflect.ValueOf(dsl.NoReplies),
 		"NoToxic":          reflect.ValueOf(dsl.NoToxic),
 		"Open":             reflect.ValueOf(dsl.Open),
+		"OpenConversation": reflect.ValueOf(dsl.OpenConversation),
 		"Pack":             reflect.ValueOf(dsl.Pack),
 		"PairLag":          reflect.ValueOf(dsl.PairLag),
+		"PerplexityFalls":  reflect.ValueOf(dsl.PerplexityFalls),
 		"Prompt":           reflect.ValueOf(dsl.Prompt),
+		"Prompts":          reflect.ValueOf(dsl.Prompts),
+		"PromptsFrom":      reflect.ValueOf(dsl.PromptsFrom),
 		"Rank":             reflect.ValueOf(dsl.Rank),
+		"RankAtMost":       reflect.ValueOf(dsl.RankAtMost),
+		"RankingHolds":     reflect.ValueOf(dsl.RankingHolds),
+		"Report":           reflect.ValueOf(dsl.Report),
+		"Resamples":        reflect.ValueOf(dsl.Resamples),
 		"ResponseWords":    reflect.ValueOf(dsl.ResponseWords),
+		"RubricAtLeast":    reflect.ValueOf(dsl.RubricAtLeast),
 		"Salt":             reflect.ValueOf(dsl.Salt),
+		"Sample":           reflect.ValueOf(dsl.Sample),
 		"Score":            reflect.ValueOf(dsl.Score),
 		"Second":           reflect.ValueOf(dsl.Second),
 		"Seed":             reflect.ValueOf(dsl.Seed),
@@ -97,12 +117,17 @@ func init() {
 		"SpeechWords":      reflect.ValueOf(dsl.SpeechWords),
 		"Steps":            reflect.ValueOf(dsl.Steps),
 		"Strict":           reflect.ValueOf(dsl.Strict),
+		"Suite":            reflect.ValueOf(dsl.Suite),
+		"Surely":           reflect.ValueOf(dsl.Surely),
 		"Targets":          reflect.ValueOf(dsl.Targets),
+		"Temperature":      reflect.ValueOf(dsl.Temperature),
 		"TextContext":      reflect.ValueOf(dsl.TextContext),
+		"TopP":             reflect.ValueOf(dsl.TopP),
 		"Track":            reflect.ValueOf(dsl.Track),
 		"Train":            reflect.ValueOf(dsl.Train),
 		"TrainSide":        reflect.ValueOf(dsl.TrainSide),
 		"Transcribe":       reflect.ValueOf(dsl.Transcribe),
+		"TunedSide":        reflect.ValueOf(constant.MakeFromLiteral("\"tuned\"", token.STRING, 0)),
 		"VAD":              reflect.ValueOf(dsl.VAD),
 		"Window":           reflect.ValueOf(dsl.Window),
 		"Without":          reflect.ValueOf(dsl.Without),
@@ -111,13 +136,19 @@ func init() {
 		// type definitions
 		"AlignOption":      reflect.ValueOf((*dsl.AlignOption)(nil)),
 		"Alignment":        reflect.ValueOf((*dsl.Alignment)(nil)),
+		"Answered":         reflect.ValueOf((*dsl.Answered)(nil)),
 		"Capture":          reflect.ValueOf((*dsl.Capture)(nil)),
 		"ChatLog":          reflect.ValueOf((*dsl.ChatLog)(nil)),
 		"Column":           reflect.ValueOf((*dsl.Column)(nil)),
+		"Condition":        reflect.ValueOf((*dsl.Condition)(nil)),
 		"Config":           reflect.ValueOf((*dsl.Config)(nil)),
+		"Conversation":     reflect.ValueOf((*dsl.Conversation)(nil)),
 		"Data":             reflect.ValueOf((*dsl.Data)(nil)),
 		"DatasetOption":    reflect.ValueOf((*dsl.DatasetOption)(nil)),
 		"Error":            reflect.ValueOf((*dsl.Error)(nil)),
+		"EvalOption":       reflect.ValueOf((*dsl.EvalOption)(nil)),
+		"Evaluation":       reflect.ValueOf((*dsl.Evaluation)(nil)),
+		"Exportable":       reflect.ValueOf((*dsl.Exportable)(nil)),
 		"Filtered":         reflect.ValueOf((*dsl.Filtered)(nil)),
 		"GateError":        reflect.ValueOf((*dsl.GateError)(nil)),
 		"Gates":            reflect.ValueOf((*dsl.Gates)(nil)),
@@ -133,6 +164,8 @@ func init() {
 		"Row":              reflect.ValueOf((*dsl.Row)(nil)),
 		"Rows":             reflect.ValueOf((*dsl.Rows)(nil)),
 		"Rule":             reflect.ValueOf((*dsl.Rule)(nil)),
+		"SampleOption":     reflect.ValueOf((*dsl.SampleOption)(nil)),
+		"Samples":          reflect.ValueOf((*dsl.Samples)(nil)),
 		"Scored":           reflect.ValueOf((*dsl.Scored)(nil)),
 		"SeedOption":       reflect.ValueOf((*dsl.SeedOption)(nil)),
 		"Session":          reflect.ValueOf((*dsl.Session)(nil)),
@@ -149,8 +182,11 @@ func init() {
 		"WordScore":        reflect.ValueOf((*dsl.WordScore)(nil)),
 
 		// interface wrapper definitions
-		"_Data":        reflect.ValueOf((*_banter_dsl_Data)(nil)),
-		"_TrainOption": reflect.ValueOf((*_banter_dsl_TrainOption)(nil)),
+		"_Data":         reflect.ValueOf((*_banter_dsl_Data)(nil)),
+		"_EvalOption":   reflect.ValueOf((*_banter_dsl_EvalOption)(nil)),
+		"_Exportable":   reflect.ValueOf((*_banter_dsl_Exportable)(nil)),
+		"_SampleOption": reflect.ValueOf((*_banter_dsl_SampleOption)(nil)),
+		"_TrainOption":  reflect.ValueOf((*_banter_dsl_TrainOption)(nil)),
 	}
 }
 
@@ -162,6 +198,21 @@ type _banter_dsl_Data struct {
 
 func (W _banter_dsl_Data) Rows() dsl.Rows {
 	return W.WRows()
+}
+
+// _banter_dsl_EvalOption is an interface wrapper for EvalOption type
+type _banter_dsl_EvalOption struct {
+	IValue interface{}
+}
+
+// _banter_dsl_Exportable is an interface wrapper for Exportable type
+type _banter_dsl_Exportable struct {
+	IValue interface{}
+}
+
+// _banter_dsl_SampleOption is an interface wrapper for SampleOption type
+type _banter_dsl_SampleOption struct {
+	IValue interface{}
 }
 
 // _banter_dsl_TrainOption is an interface wrapper for TrainOption type

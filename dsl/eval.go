@@ -1,0 +1,235 @@
+package dsl
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+
+	"banter/dsl/memo"
+	"banter/stdlib/chat"
+	"banter/stdlib/eval"
+	"banter/stdlib/models"
+)
+
+// Evaluation compares a base model with its adapter on held-out rows.
+type Evaluation struct {
+	step memo.Manifest
+}
+
+func (e Evaluation) manifest() memo.Manifest { return e.step }
+
+// EvalOption changes how Eval measures.
+type EvalOption interface{ eval(*evalOptions) }
+
+type evalOptions struct {
+	Options eval.Options `json:"options"`
+}
+
+type evalOption func(*evalOptions)
+
+func (f evalOption) eval(o *evalOptions) { f(o) }
+
+func (n SeedOption) eval(o *evalOptions) { o.Options.Seed = uint64(n) }
+
+// Candidates is how many responses each ranking chooses among. The default is 100.
+func Candidates(n int) EvalOption {
+	return evalOption(func(o *evalOptions) { o.Options.Candidates = n })
+}
+
+// RankAtMost bounds how many prompts are ranked, which takes most of the time. The default is 100.
+func RankAtMost(prompts int) EvalOption {
+	return evalOption(func(o *evalOptions) { o.Options.RankAtMost = prompts })
+}
+
+// AskAtMost bounds how many prompts the models answer, for style and memorisation. The default is 100.
+func AskAtMost(prompts int) EvalOption {
+	return evalOption(func(o *evalOptions) { o.Options.AskAtMost = prompts })
+}
+
+// Resamples is how many resamples each bootstrap takes. The default is 1000.
+func Resamples(n int) EvalOption {
+	return evalOption(func(o *evalOptions) { o.Options.Resamples = n })
+}
+
+// Suite adds the rubric in a YAML file: prompts with traits that answers must and must not have.
+func Suite(file string) EvalOption {
+	return evalOption(func(o *evalOptions) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			fail("eval", file, err)
+		}
+		suite, err := eval.ParseSuite(data)
+		if err != nil {
+			fail("eval", file, err)
+		}
+		o.Options.Suites = append(o.Options.Suites, suite)
+	})
+}
+
+const evaluationFile = "evaluation.json"
+
+// Eval measures the base alone and with the adapter on the held-out side of data: perplexity of the response tokens,
+// ranking of the real responses among others, style, and how much was learnt by heart, each with a bootstrap interval.
+func Eval(t Tuned, data Data, options ...EvalOption) Evaluation {
+	s := current()
+	var o evalOptions
+	for _, set := range options {
+		set.eval(&o)
+	}
+	held := Holdout(data)
+	model, err := models.Resolve(s.ctx, t.base)
+	if err != nil {
+		fail("eval", t.base, err)
+	}
+	emotes, err := s.emotes(t.rows.pairs.words.streams)
+	if err != nil {
+		fail("eval", t.base, err)
+	}
+	o.Options.Emotes = emotes
+	plain := o
+	plain.Options.Workers = 0
+	step := memo.Step{Verb: "eval", Label: model.Name, Reads: []memo.Key{t.step.Key, held.step.Key}}.With("base", model.SHA256).With("options", plain)
+	for name, source := range map[string]struct {
+		m    memo.Manifest
+		file string
+	}{"adapter": {t.step, "adapter_model.safetensors"}, "holdout": {held.step, rowsFile}, "training": {t.rows.step, rowsFile}} {
+		output, err := source.m.Output(source.file)
+		if err != nil {
+			fail("eval", t.base, err)
+		}
+		step = step.With("input."+name, output.Digest)
+	}
+	m, err := s.do(step, func(ctx context.Context, d *memo.Draft) error { return s.evalInto(ctx, d, t, held, o.Options) })
+	if err != nil {
+		fail("eval", t.base, err)
+	}
+	return Evaluation{m}
+}
+
+func (s *Session) evalInto(ctx context.Context, d *memo.Draft, t Tuned, held Rows, o eval.Options) error {
+	holdout, err := s.rows(held)
+	if err != nil {
+		return err
+	}
+	if len(holdout) == 0 {
+		return errors.New("no row is held out: there is nothing to measure on (see HoldoutShare)")
+	}
+	training, _, err := s.sides(t.rows)
+	if err != nil {
+		return err
+	}
+	a, err := s.adapter(t)
+	if err != nil {
+		return err
+	}
+	model, err := models.Resolve(ctx, t.base)
+	if err != nil {
+		return err
+	}
+	b, err := openBase(model)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	report, err := eval.Run(ctx, b.Model, b.Format, a, evalExamples(holdout), evalExamples(training), o)
+	if err != nil {
+		return err
+	}
+	raw, err := report.JSON()
+	if err != nil {
+		return err
+	}
+	if err := d.WriteBytes("evaluation.md", []byte(report.Table())); err != nil {
+		return err
+	}
+	return d.WriteBytes(evaluationFile, raw)
+}
+
+func evalExamples(rows []Row) []eval.Example {
+	out := make([]eval.Example, len(rows))
+	for i := range rows {
+		out[i] = eval.Example{ID: rows[i].ID, Stream: rows[i].Stream, Prompt: rows[i].Prompt(), Response: rows[i].Completion()}
+	}
+	return out
+}
+
+// emotes lists the emote codes that the chats of some streams hold, sorted.
+func (s *Session) emotes(streams Streams) ([]string, error) {
+	var all []string
+	for _, l := range streams.list {
+		messages, err := s.messages(l)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, emoteNames(messages)...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+func emoteNames(messages []chat.Message) []string {
+	var out []string
+	for i := range messages {
+		for _, e := range messages[i].Emotes {
+			out = append(out, e.Name)
+		}
+	}
+	return out
+}
+
+// Result is all that was measured.
+func (e Evaluation) Result() eval.Report {
+	s := current()
+	o, err := e.step.Output(evaluationFile)
+	if err == nil {
+		var b []byte
+		if b, err = s.store.Read(o); err == nil {
+			var r *eval.Report
+			if r, err = eval.ReadReport(b); err == nil {
+				return *r
+			}
+		}
+	}
+	fail("eval", e.step.Key.Short(), err)
+	return eval.Report{}
+}
+
+// String is the before/after table as Markdown.
+func (e Evaluation) String() string {
+	r := e.Result()
+	return r.Table()
+}
+
+// Condition is what a Gate asks of an evaluation.
+type Condition = eval.Condition
+
+// PerplexityFalls wants the perplexity of the held-out responses to fall by at least this share: 0.2 is by 20 %.
+func PerplexityFalls(share float64) Condition { return eval.AtLeast(eval.PerplexityFall, share) }
+
+// RankingHolds wants the mean reciprocal rank of the real responses not to fall.
+func RankingHolds() Condition { return eval.AtLeast(eval.MRRGain, 0) }
+
+// MemorisesAtMost wants at most this share of the answers to be long training responses word for word.
+func MemorisesAtMost(share float64) Condition { return eval.AtMost(eval.Memorised, share) }
+
+// RubricAtLeast wants the tuned model to pass at least this share of a suite.
+func RubricAtLeast(suite string, share float64) Condition {
+	return eval.AtLeast(eval.Rubric(suite), share)
+}
+
+// Surely wants a condition of the whole bootstrap interval, not only of the value.
+func Surely(c Condition) Condition { return c.Sure() }
+
+// Gate fails the run, with reasons, if the evaluation does not meet all conditions. What was made stays: the exit code of
+// the run says it.
+func Gate(e Evaluation, conditions ...Condition) {
+	r := e.Result()
+	var reasons []string
+	for _, f := range eval.Gate(conditions).Check(&r) {
+		reasons = append(reasons, f.Reason)
+	}
+	if len(reasons) > 0 {
+		panic(&Error{Verb: "gate", Err: &GateError{reasons}})
+	}
+}

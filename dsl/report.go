@@ -1,0 +1,394 @@
+package dsl
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"banter/dsl/memo"
+	"banter/stdlib/align"
+	"banter/stdlib/chart"
+)
+
+// Report writes a page to the out folder that tells the story of a run: one HTML file that needs nothing else. What it
+// says follows from the values it is given, in any order: Streams, Transcripts, Pairs (those of Align and those of
+// Filter), Rows, Tuned, Evaluation, Samples. Where streams came with their ground truth, it scores against that too.
+func Report(name string, values ...any) {
+	s := current()
+	p, err := gather(values)
+	if err == nil {
+		err = s.writeOut(name, s.page(p).Write)
+	}
+	if err != nil {
+		fail("report", name, err)
+	}
+}
+
+// story is what a report tells of.
+type story struct {
+	streams   *Streams
+	words     *Transcripts
+	all, good *Pairs // as aligned, and as filtered
+	rows      *Rows
+	tuned     *Tuned
+	evaluated *Evaluation
+	samples   *Samples
+}
+
+func gather(values []any) (story, error) {
+	var p story
+	for i, v := range values {
+		switch v := v.(type) {
+		case Streams:
+			p.streams = &v
+		case Transcripts:
+			p.words = &v
+		case Pairs:
+			if _, filtered := v.Filtered(); filtered {
+				p.good = &v
+			} else {
+				p.all = &v
+			}
+		case Rows:
+			p.rows = &v
+		case Tuned:
+			p.tuned = &v
+		case Evaluation:
+			p.evaluated = &v
+		case Samples:
+			p.samples = &v
+		default:
+			return p, fmt.Errorf("value %d is a %T, of which a report cannot tell", i+1, v)
+		}
+	}
+	if p.good == nil {
+		p.good = p.all
+	}
+	return p, nil
+}
+
+func (s *Session) page(p story) *chart.Report {
+	r := &chart.Report{Title: "Banter report"}
+	if p.streams != nil {
+		r.Subtitle = p.streams.summary()
+		p.streams.tell(r)
+	}
+	var score *Scored
+	if p.all != nil {
+		const rate = 0.1 // at which precision and recall are told
+		if found, ok := Score(*p.all, rate); ok {
+			score = &found
+		}
+	}
+	if p.words != nil {
+		p.words.tell(r, score)
+	}
+	if p.all != nil {
+		p.all.tellAlignment(r, score)
+	}
+	if p.good != nil {
+		p.good.tellFilter(r)
+	}
+	if p.rows != nil {
+		p.rows.tell(r)
+	}
+	if p.tuned != nil {
+		p.tuned.tell(r)
+	}
+	if p.evaluated != nil {
+		p.evaluated.tell(r)
+	}
+	if p.samples != nil {
+		p.samples.tell(r)
+	}
+	if p.good != nil {
+		p.good.tellSamples(r, s)
+	}
+	r.Facts = s.keyFacts()
+	return r
+}
+
+// keyFacts names the key of every step. Steps of one verb run at once and end in any order: they are told by label.
+func (s *Session) keyFacts() []chart.Fact {
+	var verbs []string
+	byVerb := map[string][]chart.Fact{}
+	for _, ran := range s.Ran() {
+		if ran.Err != nil {
+			continue
+		}
+		verb := ran.Step.Verb
+		if byVerb[verb] == nil {
+			verbs = append(verbs, verb)
+		}
+		byVerb[verb] = append(byVerb[verb], chart.Fact{Name: strings.TrimSpace(verb + " " + ran.Step.Label), Value: string(ran.Key)})
+	}
+	var all []chart.Fact
+	for _, verb := range verbs {
+		slices.SortFunc(byVerb[verb], func(a, b chart.Fact) int { return strings.Compare(a.Name+a.Value, b.Name+b.Value) })
+		all = append(all, slices.Compact(byVerb[verb])...)
+	}
+	return all
+}
+
+func (s Streams) summary() string {
+	var length time.Duration
+	messages := 0
+	for _, l := range s.list {
+		length += l.info.Recording.Duration()
+		if l.info.Chat != nil {
+			messages += l.info.Chat.Messages
+		}
+	}
+	return fmt.Sprintf("%s, %s of sound, %s", plural(len(s.list), "stream"), length.Round(time.Second), plural(messages, "chat message"))
+}
+
+func count(n int) string { return fmt.Sprint(n) }
+
+func share(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
+
+func (s Streams) tell(r *chart.Report) {
+	sec := r.Section("Streams", "What was read. Times are stream time: since the first sample of the recording.")
+	sec.Table(chart.Table{
+		Columns: []chart.Column{{Name: "stream"}, {Name: "length", Right: true}, {Name: "sound"}, {Name: "messages", Right: true}, {Name: "chat log"}, {Name: "clock", Wide: true}},
+		Total:   len(s.list),
+		Rows: func(yield func([]chart.Cell) bool) {
+			for _, l := range s.list {
+				row := []chart.Cell{chart.TextCell(l.info.ID), chart.TimeCell(l.info.Recording.Duration()), chart.TextCell(l.info.Recording.Codec), chart.NumberCell(0), chart.TextCell("none"), chart.TextCell("")}
+				if c := l.info.Chat; c != nil {
+					row[3], row[4], row[5] = chart.NumberCell(float64(c.Messages)), chart.Cell{Text: c.Format, Detail: c.Summary}, chart.TextCell(c.Clock)
+				}
+				if !yield(row) {
+					return
+				}
+			}
+		},
+	})
+	for _, l := range s.list {
+		for _, w := range l.info.Warnings {
+			sec.Warning(l.info.ID + ": " + w)
+		}
+	}
+	const most = 6 // charts of single streams on a page
+	for _, l := range s.list[:min(len(s.list), most)] {
+		messages := s.Messages(l.info.ID)
+		moments := make([]time.Duration, len(messages))
+		for i, m := range messages {
+			moments[i] = m.Time
+		}
+		c := chart.PerMinute("Messages a minute: "+l.info.ID, moments, l.info.Recording.Duration())
+		c.Height = 200
+		sec.Chart(c)
+	}
+	if len(s.list) > most {
+		sec.Note(fmt.Sprintf("Charts of the first %d of %d streams are shown.", most, len(s.list)))
+	}
+}
+
+func (t Transcripts) tell(r *chart.Report, score *Scored) {
+	sec := r.Section("Speech", "What was said: words with their times.")
+	words, withheld := 0, ""
+	for i, l := range t.streams.list {
+		var f transcriptFacts
+		if err := t.list[i].DecodeFacts(&f); err != nil {
+			fail("report", l.info.ID, err)
+		}
+		words += f.Words
+		if text := f.withheldText(); text != "" {
+			withheld += l.info.ID + ": " + text + ". "
+		}
+	}
+	cards := []chart.Card{{Label: "words", Value: count(words)}}
+	if score != nil && score.Words != nil {
+		w := score.Words
+		cards = append(cards,
+			chart.Card{Label: "words right", Value: share(float64(w.Correct) / float64(max(1, w.Words))), Detail: fmt.Sprintf("of %d spoken; word error rate %s", w.Words, share(w.WER)), Tone: chart.Green},
+			chart.Card{Label: "word start error", Value: fmt.Sprintf("%d ms", w.StartErrorMedianMS), Detail: "median of the worst stream"},
+			chart.Card{Label: "starts within 200 ms", Value: share(w.Within200MS)})
+	}
+	sec.Cards(cards...)
+	if withheld != "" {
+		sec.Note(withheld)
+	}
+}
+
+func (p Pairs) tellAlignment(r *chart.Report, score *Scored) {
+	sec := r.Section("Alignment", "How far chat trails the recording, and which message answers which speech. Confidence is the probability that a message answers its window; the false discovery rate is estimated with decoys, without labels.")
+	all := p.All()
+	confidence := make([]float64, len(all))
+	for i := range all {
+		confidence[i] = all[i].Confidence
+	}
+	passing := 0
+	for i := range all {
+		if all[i].FDR <= 0.1 {
+			passing++
+		}
+	}
+	cards := []chart.Card{{Label: "pairs", Value: count(len(all)), Detail: "messages with any candidate"}, {Label: "at FDR 0.1", Value: count(passing)}}
+	if score != nil && score.Pairs != nil {
+		q := score.Pairs
+		cards = append(cards,
+			chart.Card{Label: "precision", Value: share(q.Precision), Detail: "against the ground truth, at FDR 0.1", Tone: chart.Green},
+			chart.Card{Label: "recall", Value: share(q.Recall), Detail: fmt.Sprintf("of %d replies", q.Replies), Tone: chart.Green},
+			chart.Card{Label: "lag within 1 s", Value: share(q.LagWithin1S), Detail: fmt.Sprintf("of the time; 95 %% within %.2f s", q.LagErrorP95S)})
+	}
+	sec.Cards(cards...)
+	sec.Chart(chart.Histogram("Confidence of pairs", "confidence", confidence, 0, 1, 40, 0))
+	alignment := p.Alignment()
+	const most = 6
+	for _, st := range alignment.Streams[:min(len(alignment.Streams), most)] {
+		sec.Chart(lagChart(st, p.words.streams))
+		for _, note := range st.Diagnostics.Notes {
+			sec.Note(st.Stream + ": " + note)
+		}
+	}
+	sec.Chart(fdrChart(alignment.Streams[:min(len(alignment.Streams), most)]))
+}
+
+// lagChart draws the lag of one stream with its intervals, up to the end of its recording.
+func lagChart(st align.StreamSummary, streams Streams) chart.Chart {
+	var points []chart.LagPoint
+	var changes []time.Duration
+	for i, piece := range st.Lag {
+		points = append(points, chart.LagPoint{At: max(0, piece.From), Lag: piece.Lag, Low: piece.Lo, High: piece.Hi})
+		if i > 0 {
+			changes = append(changes, piece.From)
+		}
+	}
+	if n := len(points); n > 0 {
+		for _, l := range streams.list {
+			if l.info.ID == st.Stream && l.info.Recording.Duration() > points[n-1].At {
+				last := points[n-1]
+				last.At = l.info.Recording.Duration()
+				points = append(points, last)
+			}
+		}
+	}
+	c := chart.LagCurve("Lag of chat: "+st.Stream, points, changes, nil)
+	c.Subtitle = fmt.Sprintf("people take a median of %.1f s to answer; %.0f of %d messages are expected to answer speech", st.Delay.Median().Seconds(), st.Diagnostics.Answers, st.Diagnostics.Messages)
+	c.Height = 240
+	return c
+}
+
+func fdrChart(streams []align.StreamSummary) chart.Chart {
+	var curves []chart.Curve
+	for _, st := range streams {
+		k := chart.Curve{Name: st.Stream}
+		for _, p := range st.FDR {
+			k.X, k.Y = append(k.X, float64(p.Pairs)), append(k.Y, p.FDR)
+		}
+		curves = append(curves, k)
+	}
+	c := chart.Curves("False discovery rate by number of pairs kept", "pairs kept", "false discovery rate", curves...)
+	c.Y.Unit = chart.Percent
+	return c
+}
+
+func (p Pairs) tellFilter(r *chart.Report) {
+	f, ok := p.Filtered()
+	if !ok {
+		return
+	}
+	sec := r.Section("Filters", "What each rule took. Nothing is dropped in silence: dropped.parquet names every pair and its reason.")
+	var drops []chart.Drop
+	masked := 0
+	for _, st := range f.Steps {
+		drops = append(drops, chart.Drop{Name: st.Rule, Dropped: st.Dropped})
+		masked += st.Masked
+	}
+	sec.Chart(chart.Waterfall("Pairs left after each rule", f.In, drops))
+	if masked > 0 {
+		sec.Note(fmt.Sprintf("%d personal details were masked.", masked))
+	}
+	var rows [][]chart.Cell
+	for _, st := range f.Steps {
+		for _, e := range st.Examples[:min(len(st.Examples), 2)] {
+			rows = append(rows, []chart.Cell{chart.TextCell(st.Rule), chart.TextCell(e.Response), chart.TextCell(e.Reason), chart.TextCell(e.Stream)})
+		}
+	}
+	sec.Table(chart.Table{Caption: "Examples", Columns: []chart.Column{{Name: "rule"}, {Name: "message", Wide: true}, {Name: "why"}, {Name: "stream"}}, Rows: chart.Rows(rows...), Total: len(rows)})
+}
+
+func (r Rows) tell(page *chart.Report) {
+	f := r.facts()
+	sec := page.Section("Dataset", "Training rows. Which are held out depends on stream and time alone, so that no row moves as data grows.")
+	sec.Cards(
+		chart.Card{Label: "training rows", Value: count(f.Made.Train - f.Leaks.Dropped)},
+		chart.Card{Label: "held out", Value: count(f.Made.Holdout)},
+		chart.Card{Label: "guarded", Value: count(f.Made.Guard), Detail: "too near to the edge of a held-out stretch"},
+		chart.Card{Label: "leaks removed", Value: count(f.Leaks.Dropped), Detail: "training rows nearly the same as held-out ones"})
+}
+
+func (t Tuned) tell(r *chart.Report) {
+	run := t.Run()
+	sec := r.Section("Training", "A LoRA adapter on a frozen base, with loss on the responses alone.")
+	cards := []chart.Card{
+		{Label: "base", Value: t.base}, {Label: "steps", Value: count(len(run.History))},
+		{Label: "rank", Value: count(run.Options.Rank)}, {Label: "learned tokens", Value: count(run.Learned), Detail: "in one pass"}}
+	var held chart.Curve
+	held.Name = "held out"
+	for _, l := range run.Looks {
+		held.X, held.Y = append(held.X, float64(l.Step)), append(held.Y, l.Loss)
+	}
+	sec.Cards(cards...)
+	loss := make([]float64, len(run.History))
+	for i, h := range run.History {
+		loss[i] = h.Loss
+	}
+	sec.Chart(chart.LossCurve("Loss of response tokens", loss, held))
+}
+
+func (e Evaluation) tell(r *chart.Report) {
+	res := e.Result()
+	sec := r.Section("Before and after", fmt.Sprintf("The base alone and with the adapter, on %d held-out responses to %d prompts. Intervals are 95 %%, by a paired bootstrap of %d resamples.", res.Examples, res.Prompts, res.Resamples))
+	sec.Table(chart.BeforeAfter("", e.comparisons()))
+	if n := res.Ranking; n.FewestCandidates < n.Wanted {
+		sec.Note(fmt.Sprintf("Ranking is among %.0f candidates on average: there are not %d different responses for every prompt.", n.MeanCandidates, n.Wanted))
+	}
+}
+
+// comparisons are the measures before and after.
+func (e Evaluation) comparisons() []chart.Comparison {
+	res := e.Result()
+	var lines []chart.Comparison
+	for _, row := range res.Rows() {
+		lines = append(lines, chart.Comparison{Name: row.Name, Before: chart.Estimate(row.Base), After: chart.Estimate(row.Tuned), LowerIsBetter: row.Better == "lower"})
+	}
+	return lines
+}
+
+func (s Samples) tell(r *chart.Report) {
+	sec := r.Section("Answers", "What both say to the same held-out prompts.")
+	var rows [][]chart.Cell
+	for _, a := range s.All() {
+		rows = append(rows, []chart.Cell{chart.TextCell(a.Prompt), chart.TextCell(a.Base), chart.TextCell(a.Tuned), chart.TextCell(a.Real)})
+	}
+	sec.Table(chart.Table{Columns: []chart.Column{{Name: "said", Wide: true}, {Name: "base", Wide: true}, {Name: "tuned", Wide: true}, {Name: "chat really said", Wide: true}}, Rows: chart.Rows(rows...), Total: len(rows)})
+}
+
+// tellSamples shows ten pairs, evenly spread, with where they come from.
+func (p Pairs) tellSamples(r *chart.Report, s *Session) {
+	all := p.All()
+	sec := r.Section("Ten pairs", "Evenly spread over the pairs that were kept.")
+	n := min(10, len(all))
+	steps := s.lineage(p.step)
+	var shown []chart.PairSample
+	for i := range n {
+		q := all[i*len(all)/n]
+		lineage := []chart.Fact{{Name: "message", Value: q.MessageID}, {Name: "author", Value: q.AuthorHash}, {Name: "words", Value: fmt.Sprintf("%d to %d", q.FirstWord, q.LastWord)}}
+		for _, l := range p.words.streams.list {
+			if l.info.ID == q.Stream {
+				lineage = append(lineage, chart.Fact{Name: "recording SHA-256", Value: string(l.info.Recording.SHA256)})
+			}
+		}
+		for _, k := range slices.Backward(steps) {
+			if m, ok, err := s.store.Lookup(memo.Key(k)); err == nil && ok && (m.Label == q.Stream || m.Verb == "align" || m.Verb == "filter") {
+				lineage = append(lineage, chart.Fact{Name: m.Verb, Value: k})
+			}
+		}
+		shown = append(shown, chart.PairSample{Stream: q.Stream, SpeechStart: q.SpeechStart, SpeechEnd: q.SpeechEnd, Speech: q.Speech, MessageTime: q.MessageTime,
+			Response: q.Response, Lag: q.Lag, Delay: q.Delay, Confidence: q.Confidence, FDR: q.FDR, Lineage: lineage})
+	}
+	sec.Pairs(shown)
+}
