@@ -86,6 +86,7 @@ type density struct {
 const (
 	densityStep = 0.02
 	strayShare  = 0.03 // mass spread evenly over the allowed delays
+	lateShare   = 0.15 // how often people react to the last telling word but one, not to the utterance's end
 	anchorBlur  = 0.2  // s; deviation of word ends and of the lag within its piece
 )
 

@@ -31,8 +31,7 @@ type model struct {
 	weights weights
 	texts   *textModel
 	vectors *vectors
-	platt   platt   // from the log odds of the model to probabilities
-	alt     float64 // how often the late anchor is the right one
+	platt   platt // from the log odds of the model to probabilities
 }
 
 // scored is a target's posterior.
@@ -113,7 +112,7 @@ func (m *model) score(tr *track, t *target, from *track, shift float64, s *score
 		if c.phi.anchor >= 0 {
 			anchor = float64(c.phi.anchor)
 		}
-		c.timing = math.Log((1-m.alt)*f.at(d) + m.alt*f.at(d+anchor) + 1e-12)
+		c.timing = math.Log((1-lateShare)*f.at(d) + lateShare*f.at(d+anchor) + 1e-12)
 		c.content = m.weights.score(&c.phi)
 		s.cand = append(s.cand, c)
 	}

@@ -24,7 +24,7 @@ type learner struct {
 
 // fit estimates the model of a corpus whose tracks have a first lag curve.
 func fit(ctx context.Context, c *corpus) (*model, error) {
-	l := &learner{c: c, m: &model{c: c, texts: newTextModel(c), alt: 0.4, platt: platt{0, 1}}}
+	l := &learner{c: c, m: &model{c: c, texts: newTextModel(c), platt: platt{0, 1}}}
 	m := l.m
 	if c.opt.has("semantic") {
 		m.vectors = newVectors(c)

@@ -117,7 +117,7 @@ func pieceOf(curve []piece, t float64) int {
 
 // fitDelays re-estimates laws, lags and change points; again looks for jumps anew.
 func (l *learner) fitDelays(posts [][]scored, again bool) {
-	c, m := l.c, l.m
+	c := l.c
 	grid := l.lawGrid()
 	all := make([][]linked, len(c.tracks))
 	perTrack := make([][]float64, len(c.tracks)) // log-likelihood by law, lags of its pieces integrated out
@@ -161,7 +161,6 @@ func (l *learner) fitDelays(posts [][]scored, again bool) {
 		}
 		l.applyLaw(tr, grid, mine, surfaces[k], len(all[k]))
 	}
-	m.alt = l.lateShare(all)
 }
 
 // surface gives the log-likelihood of each piece for each law and each total shift, and their sum by law.
@@ -187,7 +186,7 @@ func (l *learner) surface(tr *track, links []linked, grid []gridLaw, fixed bool)
 				sum := 1.0
 				for _, x := range m.links {
 					d := x.x - lagAt(tr.curve, tr.src[x.src].end) - shift
-					sum += x.w * ((1-l.m.alt)*f.at(d) + l.m.alt*f.at(d+x.late))
+					sum += x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
 				}
 				out[m.unit][g*n+k] += m.weight * math.Log(sum)
 			}
@@ -308,7 +307,7 @@ func (l *learner) logLik(tr *track, links []linked, lagOf func(j int32) float64)
 		s := 1.0
 		for _, x := range m.links {
 			d := x.x - lagOf(x.src)
-			s += x.w * ((1-l.m.alt)*f.at(d) + l.m.alt*f.at(d+x.late))
+			s += x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
 		}
 		sum += m.weight * math.Log(s)
 	}
@@ -425,31 +424,6 @@ func (l *learner) prune(tr *track, links []linked) {
 	}
 }
 
-// lateShare is how often people react before the last word of the utterance, by one step of EM.
-func (l *learner) lateShare(all [][]linked) float64 {
-	late, n := 2.0, 5.0
-	for k, links := range all {
-		tr, f := l.c.tracks[k], l.m.f[k]
-		for i := range links {
-			m := &links[i]
-			sum := 1.0
-			var byLate, byEnd float64
-			for _, x := range m.links {
-				d := x.x - lagAt(tr.curve, tr.src[x.src].end)
-				a, b := x.w*(1-l.m.alt)*f.at(d), x.w*l.m.alt*f.at(d+x.late)
-				sum += a + b
-				if x.late > 0.25 {
-					byEnd += a
-					byLate += b
-				}
-			}
-			late += m.weight * byLate / sum
-			n += m.weight * (byLate + byEnd) / sum
-		}
-	}
-	return math.Max(0.05, math.Min(0.9, late/n))
-}
-
 func logSumExp(x []float64) float64 {
 	top := math.Inf(-1)
 	for _, v := range x {
@@ -518,7 +492,7 @@ func (l *learner) trace(tr *track, wide []linked, lo, hi float64) {
 			for _, x := range m.links {
 				d := x.x - lo - float64(g)*gridStep
 				if d > f.lo && d < maxDelay {
-					sum += x.w * ((1-l.m.alt)*f.at(d) + l.m.alt*f.at(d+x.late))
+					sum += x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
 				}
 			}
 			row[g] = float32(m.weight * math.Log(sum))
@@ -552,7 +526,7 @@ func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float6
 	f := l.m.f[tr.number]
 	value := func(x *link, lag float64) float64 {
 		d := x.x - lag
-		return x.w * ((1-l.m.alt)*f.at(d) + l.m.alt*f.at(d+x.late))
+		return x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
 	}
 	now := make([]float64, len(wide)) // 1 + all candidates under the present curve
 	for i := range wide {
