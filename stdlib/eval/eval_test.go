@@ -58,18 +58,13 @@ func replies(t testing.TB, stream string) []Example {
 	return out
 }
 
-// fixture is lm-micro with an adapter trained on the replies of two streams, and the third one held out.
+// fixture is lm-micro with the replies of two streams to train on and of a third to hold out.
 type fixture struct {
 	base              *lm.Model
 	format            *chattemplate.Format
 	tuned             *adapter.Adapter
 	holdout, training []Example
 }
-
-var (
-	trainOnce    sync.Once
-	trainAdapter *adapter.Adapter
-)
 
 func open(t testing.TB) fixture {
 	t.Helper()
@@ -87,26 +82,39 @@ func open(t testing.TB) fixture {
 		t.Fatal(err)
 	}
 	f := fixture{base: base, format: format, holdout: replies(t, "s3"), training: append(replies(t, "s1"), replies(t, "s2")...)}
-	trainOnce.Do(func() {
-		var examples []train.Example
-		for _, x := range f.training {
-			examples = append(examples, train.Example{ID: x.ID, Prompt: x.Prompt, Response: x.Response})
-		}
-		plan, err := train.NewPlan(t.Context(), examples, format, train.PlanOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		result, err := train.Run(t.Context(), base, plan, train.Options{Rank: 16, LR: 2e-3, Steps: 200, Seed: 1}, train.Machine{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		trainAdapter = result.Adapter
-	})
-	if trainAdapter == nil {
-		t.Fatal("the adapter was not trained")
+	// An adapter that changes something; which is told by seed alone.
+	f.tuned, err = adapter.New(base.Config, 2, 2, []string{"q_proj", "down_proj"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	f.tuned = trainAdapter
+	random := randomFor(1, "adapter")
+	for _, module := range f.tuned.Modules() {
+		p := f.tuned.Pairs[module]
+		for _, x := range [][]float32{p.A, p.B} {
+			for i := range x {
+				x[i] = float32(random.NormFloat64() * 0.05)
+			}
+		}
+	}
 	return f
+}
+
+// trained returns an adapter that was fitted to the examples.
+func (f fixture) trained(t *testing.T) *adapter.Adapter {
+	t.Helper()
+	var examples []train.Example
+	for _, x := range f.training {
+		examples = append(examples, train.Example{ID: x.ID, Prompt: x.Prompt, Response: x.Response})
+	}
+	plan, err := train.NewPlan(t.Context(), examples, f.format, train.PlanOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := train.Run(t.Context(), f.base, plan, train.Options{Rank: 16, LR: 2e-3, Steps: 200, Seed: 1}, train.Machine{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result.Adapter
 }
 
 const kitchen = `
@@ -136,6 +144,9 @@ func small(t testing.TB) Options {
 }
 
 func TestTrainingShowsInTheReport(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it trains an adapter for some seconds")
+	}
 	f := open(t)
 	var last progress.Report
 	var mu sync.Mutex
@@ -145,7 +156,7 @@ func TestTrainingShowsInTheReport(t *testing.T) {
 		defer mu.Unlock()
 		last, most = r, max(most, r.Done)
 	})
-	r, err := Run(ctx, f.base, f.format, f.tuned, f.holdout, f.training, small(t))
+	r, err := Run(ctx, f.base, f.format, f.trained(t), f.holdout, f.training, small(t))
 	if err != nil {
 		t.Fatal(err)
 	}
