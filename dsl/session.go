@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"banter/dsl/event"
@@ -45,6 +46,7 @@ type shared struct {
 	decode     decoded           // artifacts in memory
 	front      Frontend          // where values are shown; nil: nowhere
 	bundled    bundled
+	explored   atomic.Int64 // pictures of Explore so far
 
 	mu      sync.Mutex
 	steps   []Ran
