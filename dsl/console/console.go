@@ -180,7 +180,13 @@ func (c *Console) Finish(s Summary, err error, code int) {
 		c.encode(end)
 		return
 	}
-	fmt.Fprintf(c.out, "%d steps: %d hit, %d made, %d failed in %.1fs\n", s.Hits+s.Made+s.Failed, s.Hits, s.Made, s.Failed, seconds)
+	if n := s.Hits + s.Made + s.Failed; n > 0 || err == nil {
+		steps := "steps"
+		if n == 1 {
+			steps = "step"
+		}
+		fmt.Fprintf(c.out, "%d %s: %d hit, %d made, %d failed in %.1fs\n", n, steps, s.Hits, s.Made, s.Failed, seconds)
+	}
 	for _, path := range s.Exports {
 		fmt.Fprintf(c.out, "wrote %s\n", path)
 	}

@@ -19,8 +19,9 @@ import (
 )
 
 var (
-	errNoSpace  = syscall.ENOSPC
-	errReadOnly = syscall.EROFS
+	errNoSpace   = syscall.ENOSPC
+	errReadOnly  = syscall.EROFS
+	errNotFolder = syscall.ENOTDIR
 )
 
 // hashFile reads a file from end to end.

@@ -84,7 +84,8 @@ func (s *Store) create() error {
 			case objectsDir, manifestsDir, locksDir, draftsDir, scratchDir, quarantineDir, filesDir, rootsDir:
 			default: // a store that another process is just making holds only these
 				if !strings.HasPrefix(e.Name(), formatFile) {
-					return fmt.Errorf("the folder is not empty and holds no store: it has %s", e.Name())
+					return &problem.Error{Op: "create store", Path: s.dir, Err: fmt.Errorf("the folder is not empty and holds no store: it has %s", e.Name()),
+						Fix: "name an empty folder, or one that does not exist yet, with --store"}
 				}
 			}
 		}
@@ -102,11 +103,16 @@ func (s *Store) Dir() string { return s.dir }
 
 func (s *Store) problem(op string, err error) error {
 	fix := ""
+	var already *problem.Error
 	switch {
+	case errors.As(err, &already):
+		return err
+	case errors.Is(err, errNotFolder) || errors.Is(err, fs.ErrExist):
+		err, fix = unwrapPath(err), "a part of this path is a file: name another with --store"
 	case errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly):
-		fix = "make the folder writable, or name another with --store"
+		err, fix = unwrapPath(err), "make the folder writable, or name another with --store"
 	case errors.Is(err, errNoSpace):
-		fix = "free some space (recipe cache gc), or name another folder with --store"
+		err, fix = unwrapPath(err), "free some space (recipe cache gc), or name another folder with --store"
 	}
 	return &problem.Error{Op: op, Path: s.dir, Err: err, Fix: fix}
 }

@@ -9,8 +9,12 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"io"
+	"os"
 	"reflect"
+	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"banter/dsl"
@@ -33,9 +37,10 @@ const grace = 5 * time.Second
 // done.
 func Interpret(ctx context.Context, filename string, src []byte) error {
 	if err := check(filename, src); err != nil {
-		return err
+		return &dsl.UsageError{Err: err}
 	}
-	i := interp.New(interp.Options{})
+	trace := &panicTrace{to: os.Stderr}
+	i := interp.New(interp.Options{Stderr: trace, Args: []string{filename}, Env: os.Environ()})
 	if err := i.Use(stdlib.Symbols); err != nil {
 		return err
 	}
@@ -45,7 +50,7 @@ func Interpret(ctx context.Context, filename string, src []byte) error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := i.Eval(string(src))
-		done <- unwrap(filename, err)
+		done <- unwrap(filename, trace.place(), err)
 	}()
 	select {
 	case err := <-done:
@@ -64,7 +69,7 @@ func Interpret(ctx context.Context, filename string, src []byte) error {
 }
 
 // unwrap takes a verb's own error out of the interpreter's.
-func unwrap(filename string, err error) error {
+func unwrap(filename, place string, err error) error {
 	var p interp.Panic
 	if !errors.As(err, &p) {
 		return err
@@ -72,15 +77,39 @@ func unwrap(filename string, err error) error {
 	if e, ok := p.Value.(*dsl.Error); ok {
 		return e
 	}
-	// yaegi names the calls that led to the panic in its text, a line each, the innermost first.
-	var at string
-	for line := range strings.Lines(err.Error()) {
-		if pos, _, ok := strings.Cut(line, ": panic:"); ok {
-			at = pos
-			break
-		}
+	if place != "" {
+		filename += ":" + place
 	}
-	return &problem.Error{Op: "run", Path: filename, At: at, Err: fmt.Errorf("panic: %v", p.Value)}
+	return &problem.Error{Op: "run", Path: filename, Err: fmt.Errorf("panic: %v", p.Value)}
+}
+
+// panicTrace passes on what a recipe writes, and keeps for itself the lines by which yaegi names the calls that led to a
+// panic, the innermost first.
+type panicTrace struct {
+	to    io.Writer
+	mu    sync.Mutex
+	first string
+}
+
+var panicLine = regexp.MustCompile(`^(\d+:\d+): panic: .*\(\.\.\.\)\n$`)
+
+func (t *panicTrace) Write(b []byte) (int, error) {
+	if m := panicLine.FindSubmatch(b); m != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.first == "" {
+			t.first = string(m[1])
+		}
+		return len(b), nil
+	}
+	return t.to.Write(b)
+}
+
+// place is line:column of the panic, or empty.
+func (t *panicTrace) place() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.first
 }
 
 // check reports what a compiler would.

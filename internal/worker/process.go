@@ -69,7 +69,8 @@ type process struct {
 func start(ctx context.Context, path string, args, env []string, timeout time.Duration) (*process, error) {
 	p := &process{program: filepath.Base(path), exited: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	p.cmd.Env = append(os.Environ(), env...)
+	// Without this ggml starts a debugger when it aborts, and its pages hide the line that says why.
+	p.cmd.Env = append(append(os.Environ(), "GGML_NO_BACKTRACE=1"), env...)
 	p.cmd.SysProcAttr = attributes()
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
