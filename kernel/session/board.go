@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"html"
+	"strings"
 	"sync"
 	"time"
 
@@ -143,29 +144,29 @@ func (x *bar) fraction() float64 {
 // caption says in words what the bar shows.
 func (x *bar) caption() string {
 	r := x.report
-	s := ""
+	var parts []string
 	if r.Total > 0 {
-		s = fmt.Sprintf("%d/%d %s", r.Done, r.Total, r.Unit)
+		parts = append(parts, fmt.Sprintf("%d/%d %s", r.Done, r.Total, r.Unit))
 	} else if r.Done > 0 {
-		s = fmt.Sprintf("%d %s", r.Done, r.Unit)
+		parts = append(parts, fmt.Sprintf("%d %s", r.Done, r.Unit))
 	}
 	until := x.ended
 	if until.IsZero() {
 		until = time.Now()
 	}
 	took := until.Sub(x.began)
-	s += fmt.Sprintf(" · %s", took.Round(100*time.Millisecond))
+	parts = append(parts, took.Round(100*time.Millisecond).String())
 	if f := x.fraction(); f > 0 && f < 1 && took > time.Second && x.ended.IsZero() {
 		left := time.Duration(float64(took) * (1 - f) / f)
-		s += fmt.Sprintf(" · %s left", left.Round(time.Second))
+		parts = append(parts, left.Round(time.Second).String()+" left")
 	}
-	if r.Note != "" {
-		s += " · " + clip(r.Note, 200)
+	switch {
+	case x.state == event.Failed:
+		parts = append(parts, "stopped")
+	case r.Note != "" && x.ended.IsZero():
+		parts = append(parts, clip(r.Note, 200))
 	}
-	if x.state == event.Failed {
-		s += " · stopped"
-	}
-	return s
+	return strings.Join(parts, " · ")
 }
 
 func (x *bar) html() string {

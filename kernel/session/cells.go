@@ -22,7 +22,7 @@ type cells struct {
 // Cells makes the evaluator of a kernel. The exported names of the prelude's packages are there in every cell.
 func Cells(config dsl.Config, prelude ...string) func(Streams, *Notebook) (Evaluator, error) {
 	return func(s Streams, n *Notebook) (Evaluator, error) {
-		config.Sink = n.Event
+		config.Sink, config.Front = n.Event, frontend{n}
 		verbs, err := dsl.Open(config)
 		if err != nil {
 			return nil, err
@@ -38,40 +38,27 @@ func Cells(config dsl.Config, prelude ...string) func(Streams, *Notebook) (Evalu
 func (c *cells) Run(ctx context.Context, name, src string) (r Result, err error) {
 	err = c.verbs.Run(ctx, func() error {
 		out, err := c.Evaluator.Run(ctx, name, src)
-		r = result(out)
+		if r = result(out); err == nil && r.HasValue {
+			r.Value = inForms(r.Value)
+		}
 		return err
 	})
 	return r, plainly(err)
 }
 
-var errorType = reflect.TypeFor[error]()
-
 // result is what is shown of what a cell comes to. A nil error is no news: it is left out, and so is how many bytes a
 // print has printed.
 func result(out cell.Result) Result {
-	r := Result{Value: out.Value, HasValue: out.HasValue, Values: out.Values, Text: out.Text, Notes: out.Notes}
-	values := out.Values
-	if len(values) == 0 && out.HasValue {
-		values = []reflect.Value{out.Value}
-	}
-	n := len(values)
-	if n == 0 || !isNilError(values[n-1]) {
-		return r
-	}
-	values = values[:n-1]
-	r.Text = ""
-	if n == 2 && values[0].Kind() == reflect.Int {
-		values = nil
-	}
-	r.Values, r.HasValue = values, len(values) > 0
-	if r.HasValue {
-		r.Value = values[0]
+	r := Result{Value: out.Value, HasValue: out.HasValue, Text: out.Text, Notes: out.Notes}
+	text, noError := strings.CutSuffix(out.Text, " <nil>")
+	switch {
+	case out.TypeString == "error" && out.HasValue && (!out.Value.IsValid() || out.Value.Kind() == reflect.Interface && out.Value.IsNil()),
+		out.TypeString == "(n int, err error)" && noError:
+		return Result{Notes: out.Notes}
+	case strings.HasSuffix(out.TypeString, "error)") && noError:
+		r.Text, r.Value = text, reflect.ValueOf(text)
 	}
 	return r
-}
-
-func isNilError(v reflect.Value) bool {
-	return v.IsValid() && v.Type() == errorType && v.IsNil()
 }
 
 // plainly tells a verb's failure as the verb told it. To the cell it is a panic.

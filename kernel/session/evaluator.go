@@ -23,9 +23,8 @@ type Evaluator interface {
 type Result struct {
 	Value    reflect.Value // the last expression's value
 	HasValue bool
-	Values   []reflect.Value // all values, where the last expression has several
-	Text     string          // the value as text, where the evaluator knows better than fmt; may be empty
-	Notes    []string        // remarks that the user should see, one a line
+	Text     string   // the value as text, where the evaluator knows better than fmt; may be empty
+	Notes    []string // remarks that the user should see, one a line
 }
 
 // Completion is a list of texts that could replace src[Start:End].

@@ -46,21 +46,12 @@ type Displayer interface{ MimeBundle() map[string]any }
 
 // render finds the forms in which a cell's result is shown.
 func (r Result) render() bundle {
-	if len(r.Values) < 2 {
-		b := render(r.Value)
-		if _, isTable := b.data["text/html"]; r.Text != "" && (len(b.data) == 1 || isTable && len(b.data) == 2) {
-			b.data["text/plain"] = clip(r.Text, maxPlain)
-		}
-		return b
+	b := render(r.Value)
+	_, isTable := b.data["text/html"]
+	if r.Text != "" && (len(b.data) == 1 || isTable && len(b.data) == 2) {
+		b.data["text/plain"] = clip(r.Text, maxPlain)
 	}
-	if r.Text != "" {
-		return bundle{data: map[string]any{"text/plain": clip(r.Text, maxPlain)}}
-	}
-	texts := make([]string, len(r.Values))
-	for i, v := range r.Values {
-		texts[i], _ = render(v).data["text/plain"].(string)
-	}
-	return bundle{data: map[string]any{"text/plain": clip(strings.Join(texts, " "), maxPlain)}}
+	return b
 }
 
 // render finds the forms in which a value is shown.
