@@ -4,6 +4,7 @@ SHELL := /bin/sh
 GO    ?= go
 # Names of files that make up the programs: a build is asked for only when one of them changed.
 SOURCES := $(shell find cmd dsl stdlib kernel internal -name '*.go' -o -name '*.s' 2>/dev/null) go.mod go.sum
+ECHARTS := stdlib/chart/assets/echarts.min.js.gz
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
 
 .PHONY: help demo test test-race lint bench bench-align bench-kernel bench-train native lab notebooks fuzz build generate clean
@@ -17,8 +18,13 @@ demo: build ## run the main job on the shipped streams and write out/demo/report
 
 build: native bin/recipe ## build bin/recipe and bin/banter-engine
 
-bin/recipe: $(SOURCES)
+bin/recipe: $(SOURCES) | $(ECHARTS)
 	CGO_ENABLED=0 $(GO) build -o $@ ./cmd/recipe
+
+# Live charts need ECharts, which npm brings. Without npm the charts are static pictures: that is said, and is no error.
+$(ECHARTS):
+	@if command -v npm >/dev/null; then echo "fetching ECharts from npm for live charts"; $(GO) run ./stdlib/chart/fetch $@ || echo "ECharts could not be fetched: charts will be static"; \
+	else echo "npm is not installed: charts will be static"; fi
 
 native: ## build bin/banter-engine on whisper.cpp and llama.cpp, which are installed for it where they are missing
 	@sh native/make.sh
@@ -54,4 +60,4 @@ lab: build ## open notebooks/ in JupyterLab with the kernel installed
 	sh kernel/lab/lab.sh
 
 clean: ## remove what was built and run, but not .native and .venv
-	rm -rf bin out .banter
+	rm -rf bin out .banter $(ECHARTS)
