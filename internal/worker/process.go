@@ -69,8 +69,10 @@ type process struct {
 func start(ctx context.Context, path string, args, env []string, timeout time.Duration) (*process, error) {
 	p := &process{program: filepath.Base(path), exited: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
-	// Without this ggml starts a debugger when it aborts, and its pages hide the line that says why.
-	p.cmd.Env = append(append(os.Environ(), "GGML_NO_BACKTRACE=1"), env...)
+	// Without the first ggml starts a debugger when it aborts, and its pages hide the line that says why. The second has
+	// its threads sleep while they wait for each other: spinning, they starve whatever else runs, each other included.
+	p.cmd.Env = append([]string{"GGML_NO_BACKTRACE=1", "OMP_WAIT_POLICY=passive"}, os.Environ()...)
+	p.cmd.Env = append(p.cmd.Env, env...)
 	p.cmd.SysProcAttr = attributes()
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {

@@ -1,6 +1,7 @@
 package speech
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -96,6 +97,9 @@ func ReadParquet(r io.ReaderAt, size int64) (t *Transcript, err error) {
 			t, err = fail(fmt.Errorf("the file is damaged: %v", p))
 		}
 	}()
+	if err := checkFooter(r, size); err != nil {
+		return fail(err)
+	}
 	file, err := parquet.OpenFile(r, size)
 	if err != nil {
 		return fail(err)
@@ -158,4 +162,22 @@ func ReadParquet(r io.ReaderAt, size int64) (t *Transcript, err error) {
 		return fail(err)
 	}
 	return t, nil
+}
+
+// checkFooter refuses a footer that is larger than its file: the Parquet reader takes memory for it before it looks.
+func checkFooter(r io.ReaderAt, size int64) error {
+	if size < 12 {
+		return fmt.Errorf("a file of %d bytes is no Parquet file", size)
+	}
+	var tail [8]byte
+	if _, err := r.ReadAt(tail[:], size-8); err != nil {
+		return err
+	}
+	if string(tail[4:]) != "PAR1" {
+		return errors.New("it does not end as a Parquet file does")
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-12 {
+		return fmt.Errorf("its footer of %d bytes does not fit into its %d", n, size)
+	}
+	return nil
 }
