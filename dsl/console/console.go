@@ -191,6 +191,10 @@ func (c *Console) Finish(s Summary, err error, code int) {
 		fmt.Fprintf(c.out, "wrote %s\n", path)
 	}
 	if err != nil {
-		fmt.Fprintf(c.err, "error: %s\n", clean(err.Error()))
+		var lines []string // there is more than one where a compiler would say more than one
+		for line := range strings.Lines(err.Error()) {
+			lines = append(lines, clean(strings.TrimSuffix(line, "\n")))
+		}
+		fmt.Fprintf(c.err, "error: %s\n", strings.Join(lines, "\n"))
 	}
 }

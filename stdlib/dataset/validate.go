@@ -11,8 +11,9 @@ import (
 // maxText bounds each text of a row, in bytes.
 const maxText = 1 << 20
 
-// roundingMS is by how much times that were cut to milliseconds may seem out of order.
-const roundingMS = 2
+// earlyMS is by how much an answer may seem to come before what it answers: an estimated lag is uncertain by seconds, and
+// Align lets a reaction come before the end of what it answers, which may be one short word.
+const earlyMS = 10_000
 
 // maxErrors is how many faulty rows an error lists.
 const maxErrors = 10
@@ -70,9 +71,9 @@ func (r *Row) fault() error {
 		return fmt.Errorf("its speech lasts from %d to %d ms", r.SpeechStartMS, r.SpeechEndMS)
 	case r.FirstWord < 0 || r.LastWord <= r.FirstWord:
 		return fmt.Errorf("its words are %d to %d", r.FirstWord, r.LastWord)
-	case r.Direction == SpeechToChat && r.MessageTimeMS-r.LagMS < r.SpeechStartMS-roundingMS:
+	case r.Direction == SpeechToChat && r.MessageTimeMS-r.LagMS < r.SpeechStartMS-earlyMS:
 		return fmt.Errorf("its message, at %d ms with the lag of %d ms taken off, comes before the speech that it answers, at %d ms", r.MessageTimeMS, r.LagMS, r.SpeechStartMS)
-	case r.Direction == ChatToSpeech && r.MessageTimeMS-r.LagMS > r.SpeechEndMS+roundingMS:
+	case r.Direction == ChatToSpeech && r.MessageTimeMS-r.LagMS > r.SpeechEndMS+earlyMS:
 		return fmt.Errorf("its message, at %d ms with the lag of %d ms taken off, comes after the speech that answers it, which ends at %d ms", r.MessageTimeMS, r.LagMS, r.SpeechEndMS)
 	case !(r.Confidence >= 0 && r.Confidence <= 1):
 		return fmt.Errorf("its confidence %v is not in 0..1", r.Confidence)
