@@ -85,7 +85,7 @@ type density struct {
 
 const (
 	densityStep = 0.02
-	strayShare  = 0.03 // mass spread evenly over the allowed delays
+	strayShare  = 0.02 // mass spread evenly over the allowed delays
 	lateShare   = 0.15 // how often people react to the last telling word but one, not to the utterance's end
 	anchorBlur  = 0.2  // s; deviation of word ends and of the lag within its piece
 )
@@ -121,14 +121,20 @@ func (d *density) at(x float64) float64 {
 	return d.table[i]*(1-f) + d.table[i+1]*f
 }
 
-// The prior of human delays: medians of a few seconds, spreads near 0.55. It only matters for short streams, where the
-// data cannot tell a longer lag from slower people.
+// The prior of human delays: medians of a few seconds, spreads near a half, and laws that leave the first moments after the
+// word empty, since nobody reads, thinks and types in no time. It matters for short streams, where the data cannot tell a
+// longer lag from slower people.
 const (
 	priorMu, priorMuSD       = 1.0, 0.4
-	priorSigma, priorSigmaSD = 0.55, 0.12
+	priorSigma, priorSigmaSD = 0.52, 0.1
+	priorGamma               = -1.5 // nats by which a gamma law starts behind a lognormal one
 )
 
 func (l law) logPrior() float64 {
 	a, b := (l.mu-priorMu)/priorMuSD, (l.sigma-priorSigma)/priorSigmaSD
-	return -(a*a + b*b) / 2
+	p := -(a*a + b*b) / 2
+	if l.gamma {
+		p += priorGamma
+	}
+	return p
 }

@@ -11,7 +11,7 @@ const (
 	chanceShifts  = 4     // shifted copies of the speech that say, in each round, what chance gives
 	rounds        = 7     // EM rounds; the likelihood changes little after the fifth
 	learnTargets  = 20000 // targets that EM learns from; more are thinned evenly
-	lawTargets    = 1500  // linked targets that the delay law and the lag are fitted to, in a stream
+	lawTargets    = 800   // linked targets that the delay law and the lag are fitted to, in a stream
 )
 
 // learner is the state of EM.

@@ -44,9 +44,10 @@ type gridLaw struct {
 }
 
 const (
-	totalStep = 0.1 // s; grid of lag change plus delay
-	totalHalf = 14  // grid points on either side of the present value
-	jumpCost  = 5.0 // nats that a jump of the lag has to pay for its place and height
+	totalStep = 0.1  // s; grid of lag change plus delay
+	totalHalf = 14   // grid points on either side of the present value
+	wordBlur  = 0.05 // s; deviation of the ends of words
+	jumpCost  = 5.0  // nats that a jump of the lag has to pay for its place and height
 )
 
 func (l *learner) lawGrid() []gridLaw {
@@ -55,9 +56,9 @@ func (l *learner) lawGrid() []gridLaw {
 	}
 	for _, gamma := range []bool{false, true} {
 		for mu := 0.3; mu < 1.95; mu += 0.1 {
-			for sigma := 0.35; sigma < 0.86; sigma += 0.1 {
+			for sigma := 0.35; sigma < 0.86; sigma += 0.05 {
 				w := law{gamma, mu, sigma}
-				l.grid = append(l.grid, gridLaw{w, w.logPrior(), newDensity(w, -4, l.c.opt.DelayMax.Seconds()+4, anchorBlur)})
+				l.grid = append(l.grid, gridLaw{w, w.logPrior(), newDensity(w, -4, l.c.opt.DelayMax.Seconds()+4, wordBlur)})
 			}
 		}
 	}
@@ -227,7 +228,8 @@ func lawPosterior(grid []gridLaw, perTrack [][]float64, pooled []bool) []float64
 	return out
 }
 
-// applyLaw takes over the posterior: the likelier kind of law at its mean, and each piece's lag with its interval.
+// applyLaw takes over the posterior: the likelier kind of law at its mean, and each piece's lag with its interval under
+// both kinds.
 func (l *learner) applyLaw(tr *track, grid []gridLaw, post []float64, surface [][]float64, links int) {
 	const n = 2*totalHalf + 1
 	var kinds [2]struct{ p, mu, sigma float64 }
@@ -256,7 +258,7 @@ func (l *learner) applyLaw(tr *track, grid []gridLaw, post []float64, surface []
 			var points []point
 			sum, mean := 0.0, 0.0
 			for g, pg := range post {
-				if pg < 1e-6 || grid[g].gamma != laws[pick].gamma {
+				if pg < 1e-6 {
 					continue
 				}
 				row := surface[u][g*n : (g+1)*n]
