@@ -6,12 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"banter/kernel/wire"
 )
 
-const maxComms = 4096
+const (
+	maxComms   = 4096
+	maxTargets = 256 // of which the oldest is forgotten, so that what it holds on to can be given back
+)
 
 // Comm is a line between a value in the kernel and its view in the front-end.
 type Comm struct {
@@ -32,6 +36,7 @@ type comms struct {
 	mu      sync.Mutex
 	open    map[string]*Comm
 	targets map[string]func(*Comm, json.RawMessage)
+	order   []string // of targets, the oldest first
 }
 
 func newComms(s *Session) *comms {
@@ -55,9 +60,17 @@ func encodeData(data any) (json.RawMessage, error) {
 
 // HandleComm says what is to happen when a front-end opens a line to a target. The function gets the opening's data.
 func (n *Notebook) HandleComm(target string, opened func(*Comm, json.RawMessage)) {
-	n.session.comms.mu.Lock()
-	defer n.session.comms.mu.Unlock()
-	n.session.comms.targets[target] = opened
+	cs := n.session.comms
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if _, known := cs.targets[target]; !known {
+		if len(cs.order) == maxTargets {
+			delete(cs.targets, cs.order[0])
+			cs.order = slices.Delete(cs.order, 0, 1)
+		}
+		cs.order = append(cs.order, target)
+	}
+	cs.targets[target] = opened
 }
 
 // OpenComm opens a line to a target in the front-end.

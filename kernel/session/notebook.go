@@ -3,9 +3,12 @@ package session
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"reflect"
+	"strings"
 
 	"banter/dsl/event"
 )
@@ -76,6 +79,43 @@ func (n *Notebook) Event(e event.Event) {
 	if r := n.session.current.Load(); r != nil {
 		r.bars.event(e)
 	}
+}
+
+// Show displays a value that is given in forms by MIME type.
+func (n *Notebook) Show(forms map[string]any) { n.Display(forms) }
+
+// Hear passes on what the page sends to an address: the data of a comm's opening and of its messages.
+func (n *Notebook) Hear(address string, hear func(data json.RawMessage)) {
+	n.HandleComm(address, func(c *Comm, data json.RawMessage) {
+		c.Hear(func(data json.RawMessage, _ [][]byte) { hear(data) }, nil)
+		hear(data)
+	})
+}
+
+// Kernel is the id by which the Jupyter server knows this kernel: it is in the name of the connection file. It is empty
+// where that has another name.
+func (n *Notebook) Kernel() string {
+	name, isKernel := strings.CutPrefix(filepath.Base(n.session.options.ConnectionFile), "kernel-")
+	id, isJSON := strings.CutSuffix(name, ".json")
+	if !isKernel || !isJSON {
+		return ""
+	}
+	return id
+}
+
+// Cell says which cell runs, by the id that its front-end gives it, and in which run of it.
+func (n *Notebook) Cell() (cell, run string) {
+	r := n.session.current.Load()
+	if r == nil {
+		return "", ""
+	}
+	var about struct {
+		Cell string `json:"cellId"`
+	}
+	if json.Unmarshal(r.request.Metadata, &about) != nil {
+		about.Cell = "" // it is of another type: a front-end's own
+	}
+	return clip(about.Cell, 256), r.request.Header.ID
 }
 
 // Page opens the front-end's pager with a text when the cell has ended.
