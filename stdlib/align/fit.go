@@ -6,6 +6,8 @@ import (
 )
 
 const (
+	priorShare    = 0.45  // share of messages that answer speech, before any is seen
+	priorMessages = 120    // messages that this is worth
 	firstBlur     = 0.5   // s; how little the first lag is trusted
 	blurredRounds = 1     // rounds in which texts are learned before the lag is touched
 	chanceShifts  = 4     // shifted copies of the speech that say, in each round, what chance gives
@@ -117,8 +119,8 @@ func (l *learner) round(round int) {
 		}
 		scale := float64(len(tr.tgt)) / math.Max(1, float64(len(l.learn[k])))
 		span := math.Max(30, tr.last-tr.first)
-		tr.rate = (others*scale + 1) / span
-		tr.answers = (answers*scale + 0.5) / (float64(len(tr.src)) + 1)
+		tr.rate = (others*scale + (1-priorShare)*priorMessages) / span
+		tr.answers = (answers*scale + priorShare*priorMessages) / (float64(len(tr.src)) + 1)
 	}
 	texts.finish()
 	m.weights = l.fitWeights(posts)
