@@ -19,6 +19,7 @@ func init() {
 				"Judge":         p0.Judge,
 				"LagErrors":     p0.LagErrors,
 				"Quantile":      p0.Quantile,
+				"ReadFirst":     p0.ReadFirst,
 				"ReadPairs":     p0.ReadPairs,
 				"ReadTruth":     p0.ReadTruth,
 				"ScorePairs":    p0.ScorePairs,

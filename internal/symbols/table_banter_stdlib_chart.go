@@ -12,6 +12,7 @@ func init() {
 		return &Package{
 			Funcs: map[string]any{
 				"BeforeAfter": p0.BeforeAfter,
+				"Bundle":      p0.Bundle,
 				"Curves":      p0.Curves,
 				"HTML":        p0.HTML,
 				"Histogram":   p0.Histogram,
@@ -34,9 +35,7 @@ func init() {
 				"Timeline":    p0.Timeline,
 				"Waterfall":   p0.Waterfall,
 			},
-			Vars: map[string]any{
-				"Bundle": &p0.Bundle,
-			},
+			Vars: map[string]any{},
 			Types: map[string]reflect.Type{
 				"Axis":       reflect.TypeFor[p0.Axis](),
 				"Card":       reflect.TypeFor[p0.Card](),

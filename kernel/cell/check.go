@@ -12,17 +12,18 @@ import (
 
 // entity is a name that cells have declared: a variable, function, method, type or constant.
 type entity struct {
-	name  string // "x", "f", "T", "T.M"
-	obj   types.Object
-	run   string        // its name in the interpreter; a new one for each incompatible meaning
-	fn    *ast.FuncDecl // functions and methods
-	spec  ast.Spec      // types
-	gen   *ast.GenDecl  // constants: the whole group, since iota counts in it
-	cell  string        // the cell that declared it
-	uses  map[string]bool
-	shape string // of a type: what its layout depends on
-	value func(e *Evaluator) (any, bool)
-	stale string // why what it refers to is of an older type
+	name   string // "x", "f", "T", "T.M"
+	obj    types.Object
+	run    string        // its name in the interpreter; a new one for each incompatible meaning
+	fn     *ast.FuncDecl // functions and methods
+	spec   ast.Spec      // types
+	gen    *ast.GenDecl  // constants: the whole group, since iota counts in it
+	cell   string        // the cell that declared it
+	uses   map[string]bool
+	shape  string      // of a type: what its layout depends on
+	holder string      // of a method: the variable that holds its newest code
+	info   *types.Info // of the body of a function
+	stale  string      // why what it refers to is of an older type
 }
 
 // isVar reports whether n is a variable.
@@ -35,6 +36,7 @@ type checked struct {
 	info     *types.Info // of statements and declarations without bodies
 	bodies   *types.Info // of function bodies
 	pkg      *types.Package
+	scope    *types.Scope // what the cell's declarations and its surroundings mean
 	hoisted  []*types.Var // variables of the cell, in order of declaration
 	last     ast.Expr     // the expression whose value the cell shows
 	funcs    []*funcDecl
@@ -149,8 +151,12 @@ func (e *Evaluator) check(name string, p *parts) (*checked, error) {
 
 func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebuild bool) (*checked, error) {
 	ck := &checked{parts: p, name: name, rebuilt: rebuild, info: newInfo(), bodies: newInfo(), imports: map[string]*ast.ImportSpec{}}
-	ck.pkg = types.NewPackage("main", "main")
-	scope := ck.pkg.Scope()
+	// One package object serves all checks, emptied for each: the checker compares packages by identity where it decides
+	// whether an unexported field may be named.
+	ck.pkg = e.pkg
+	*e.pkg = *types.NewPackage("main", "main")
+	scope := e.pkg.Scope()
+	ck.scope = scope
 	var errs []error
 	// Imports of all cells; a declaration of the same name hides one.
 	for n, s := range e.imports {
@@ -192,10 +198,10 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 					continue
 				}
 			}
-			insert(scope, ck.pkg, n.obj)
+			insert(scope, n.obj)
 		case !rebuild:
 			if !isMethod {
-				insert(scope, ck.pkg, n.obj)
+				insert(scope, n.obj)
 			}
 		case n.fn != nil:
 			fd := &funcDecl{name: n.name, decl: n.fn, cell: n.cell}
@@ -210,7 +216,7 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 				hidden = hidden || names[c]
 			}
 			if hidden { // part of the group has a new meaning: keep the values of the rest
-				insert(scope, ck.pkg, n.obj)
+				insert(scope, n.obj)
 				oldConsts[n.gen] = false
 				continue
 			}
@@ -311,35 +317,19 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 	}
 	sort.Slice(ck.hoisted, func(i, j int) bool { return ck.hoisted[i].Pos() < ck.hoisted[j].Pos() })
 	// Bodies see the cell's variables, so they are checked once the types of those are known.
-	second := types.NewPackage("main", "main")
-	for _, n := range scope.Names() {
-		if obj := scope.Lookup(n); n != "cell·" {
-			insert(second.Scope(), second, obj)
-		}
-	}
+	*e.pkg = *types.NewPackage("main", "main")
+	second := e.pkg
 	hoisted := map[string]bool{}
 	for _, v := range ck.hoisted {
-		if hoisted[v.Name()] {
-			continue
+		if !hoisted[v.Name()] {
+			hoisted[v.Name()] = true
+			second.Scope().Insert(types.NewVar(v.Pos(), second, v.Name(), v.Type()))
+			delete(ck.imports, v.Name())
 		}
-		hoisted[v.Name()] = true
-		replace(second, v)
 	}
-	if len(hoisted) > 0 {
-		fresh := types.NewPackage("main", "main")
-		for _, n := range second.Scope().Names() {
-			if !hoisted[n] {
-				insert(fresh.Scope(), fresh, second.Scope().Lookup(n))
-			}
-		}
-		for _, v := range ck.hoisted {
-			if fresh.Scope().Lookup(v.Name()) == nil {
-				fresh.Scope().Insert(types.NewVar(v.Pos(), fresh, v.Name(), v.Type()))
-			}
-		}
-		second = fresh
-		for n := range hoisted {
-			delete(ck.imports, n)
+	for _, n := range scope.Names() {
+		if n != "cell·" && !hoisted[n] {
+			insert(second.Scope(), scope.Lookup(n))
 		}
 	}
 	checkBodies := func(fs []*funcDecl) []error {
@@ -357,7 +347,6 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 		for i, f := range fs {
 			f.obj = ck.info.Defs[f.decl.Name].(*types.Func)
 			f.body = info.Defs[list[i].(*ast.FuncDecl).Name].(*types.Func)
-			f.decl = withBody(f.decl, list[i].(*ast.FuncDecl))
 		}
 		merge(ck.bodies, info)
 		ck.funcs = append(ck.funcs, fs...)
@@ -493,12 +482,6 @@ func bodyDecl(d *ast.FuncDecl, e *Evaluator) *ast.FuncDecl {
 	return &c
 }
 
-// withBody keeps of the checked form what lowering needs, beside the original receiver.
-func withBody(d, body *ast.FuncDecl) *ast.FuncDecl {
-	_ = body
-	return d
-}
-
 func receiverArgs(t ast.Expr) []*ast.Ident {
 	for {
 		switch x := t.(type) {
@@ -585,13 +568,11 @@ func merge(dst, src *types.Info) {
 }
 
 // insert puts an object of an earlier check into a scope.
-func insert(scope *types.Scope, pkg *types.Package, obj types.Object) {
+func insert(scope *types.Scope, obj types.Object) {
 	if obj != nil {
 		scope.Insert(obj)
 	}
 }
-
-func replace(*types.Package, *types.Var) {}
 
 func importDecls(imports map[string]*ast.ImportSpec) []ast.Decl {
 	var names []string

@@ -130,6 +130,7 @@ func (e *Evaluator) diagnose(errs ...error) error {
 		var list scanner.ErrorList
 		var te types.Error
 		var r *refusal
+		var y *yaegiFault
 		switch {
 		case errors.As(err, &list):
 			for _, se := range list {
@@ -139,6 +140,8 @@ func (e *Evaluator) diagnose(errs ...error) error {
 			add(e.fset.Position(te.Pos), te.Msg)
 		case errors.As(err, &r):
 			add(e.fset.Position(r.pos), r.msg)
+		case errors.As(err, &y):
+			add(y.pos, y.Error())
 		default:
 			add(token.Position{}, err.Error())
 		}

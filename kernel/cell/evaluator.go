@@ -46,19 +46,23 @@ type Result struct {
 type Evaluator struct {
 	options Options
 
-	mu        sync.Mutex // guards what follows against Complete, Inspect and Status
-	fset      *token.FileSet
-	importer  *symbols.Importer
-	texts     map[*token.File]string
-	sources   map[string][]string // by cell name: its lines
-	entities  map[string]*entity
-	next      map[string]*entity // entities as they will be once the cell being lowered has run
-	typeSpecs map[string]*ast.TypeSpec
-	generics  map[string]*genericFunc // by name: "Map", "Stack.Push"
-	instances map[string]string       // of generic functions and types, by interpreter name and arguments
-	imports   map[string]*ast.ImportSpec
-	shims     map[string]map[string]*genericFunc
-	graph     *graph
+	mu          sync.Mutex // guards what follows against Complete, Inspect and Status
+	fset        *token.FileSet
+	importer    *symbols.Importer
+	pkg         *types.Package  // the cells' package; emptied for each check
+	typeNames   map[string]bool // types that the interpreter has under their own names
+	texts       map[*token.File]string
+	fileNumbers map[string]int // of cells, in the line numbers that the interpreter sees
+	fileNames   []string
+	sources     map[string][]string // by cell name: its lines
+	entities    map[string]*entity
+	next        map[string]*entity // entities as they will be once the cell being lowered has run
+	typeSpecs   map[string]*ast.TypeSpec
+	generics    map[string]*genericFunc // by name: "Map", "Stack.Push"
+	instances   map[string]string       // of generic functions and types, by interpreter name and arguments
+	imports     map[string]*ast.ImportSpec
+	shims       map[string]map[string]*genericFunc
+	graph       *graph
 
 	interp  *interp.Interpreter
 	used    map[string]bool // packages that the interpreter knows
@@ -97,6 +101,9 @@ func New(options Options) (*Evaluator, error) {
 func (e *Evaluator) reset() error {
 	e.fset = token.NewFileSet()
 	e.importer = symbols.NewImporter(e.fset)
+	e.pkg = types.NewPackage("main", "main")
+	e.typeNames = map[string]bool{}
+	e.fileNumbers, e.fileNames = map[string]int{}, []string{""}
 	e.texts = map[*token.File]string{}
 	e.sources = map[string][]string{}
 	e.entities = map[string]*entity{}
@@ -114,6 +121,14 @@ func (e *Evaluator) reset() error {
 	if err := e.interp.Use(e.support.exports()); err != nil {
 		return fmt.Errorf("start the interpreter: %w", err)
 	}
+	if _, err := e.interp.Eval("var " + stopVariable + " bool"); err != nil {
+		return fmt.Errorf("start the interpreter: %w", err)
+	}
+	v, err := e.interp.Eval("&" + stopVariable)
+	if err != nil {
+		return fmt.Errorf("start the interpreter: %w", err)
+	}
+	e.support.stop = v.Interface().(*bool)
 	e.counter, e.cells = 0, 0
 	for _, path := range e.options.Prelude {
 		if _, err := e.importer.Import(path); err != nil {
@@ -210,7 +225,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	shapes := map[string]string{}
 	for _, t := range ck.typeSpec {
 		obj := ck.info.Defs[t.Name]
-		ent := &entity{name: t.Name.Name, obj: obj, spec: t, cell: ck.name, shape: e.shape(obj, t)}
+		ent := &entity{name: t.Name.Name, obj: obj, spec: t, cell: ck.name, shape: e.shape(obj)}
 		shapes[ent.name] = ent.shape
 		old := e.entities[ent.name]
 		if old != nil && old.spec != nil && !names[ent.name] {
@@ -224,7 +239,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		for _, t := range ck.typeSpec {
 			n := t.Name.Name
 			old := e.entities[n]
-			is := old == nil || old.spec == nil || old.shape != shapes[n]
+			is := old == nil || old.spec == nil || old.shape != shapes[n] || !compatible(old.obj, e.next[n].obj)
 			for dep := range idents(t) {
 				is = is || changed[dep]
 			}
@@ -241,12 +256,21 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 			continue
 		}
 		ent.run = e.runName(n)
+		if !e.typeNames[n] { // its first meaning keeps the name, which embedded fields show
+			ent.run = n
+			e.typeNames[n] = true
+		}
 		fresh[n] = true
 	}
 	if ck.rebuilt {
 		for n, ent := range e.entities {
 			if !ent.isVar() {
 				continue
+			}
+			if obj := ck.scope.Lookup(n); obj != nil && obj != ent.obj && e.next[n] == ent { // its type was resolved anew
+				again := *ent
+				again.obj = obj
+				e.next[n] = &again
 			}
 			for t := range changed {
 				if e.entities[t] != nil && mentionsName(ent.obj.Type(), t, map[types.Type]bool{}) {
@@ -284,7 +308,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		generics[n] = g
 	}
 	for _, f := range ck.funcs {
-		ent := &entity{name: f.name, obj: f.obj, fn: f.decl, cell: f.cell, uses: map[string]bool{}}
+		ent := &entity{name: f.name, obj: f.obj, fn: f.decl, cell: f.cell, info: ck.bodies, uses: map[string]bool{}}
 		ent.run = e.runName(strings.ReplaceAll(strings.ReplaceAll(f.name, ".", "_"), "·", "_"))
 		if !strings.HasPrefix(f.name, "init·") {
 			e.next[f.name] = ent
@@ -332,7 +356,10 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		hoisted[v] = ent.run
 		e.next[v.Name()] = ent
 	}
-	l := &lowering{e: e, info: ck.info, hoisted: hoisted, out: out, top: true}
+	l := &lowering{e: e, info: ck.info, hoisted: hoisted, out: out, top: true, fresh: map[string]bool{}}
+	for _, n := range zero {
+		l.fresh[n] = true
+	}
 	for _, t := range ck.typeSpec {
 		ent := e.next[t.Name.Name]
 		if !fresh[t.Name.Name] || t.TypeParams != nil {
@@ -347,6 +374,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	for _, n := range zero {
 		out.decls = append(out.decls, "var "+e.next[n].run+" "+l.typ(e.next[n].obj.Type(), nil))
 	}
+	inits := ""
 	for _, f := range ck.funcs {
 		if f.body.Type().(*types.Signature).TypeParams().Len() > 0 {
 			continue
@@ -356,7 +384,9 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		inner := &lowering{e: e, info: ck.bodies, out: out}
 		recv, _, isMethod := strings.Cut(f.name, ".")
 		if isMethod {
-			out.decls = append(out.decls, inner.function("", f.decl, f.body, e.next[recv].run))
+			ent := e.next[f.name]
+			out.decls = append(out.decls, inner.function(ent.run, f.decl, f.body, ""))
+			inits += e.method(inner, f, e.next[recv].run, ent, fresh[recv])
 		} else if ent := e.next[f.name]; ent != nil {
 			out.decls = append(out.decls, inner.function(ent.run, f.decl, f.body, ""))
 		} else {
@@ -369,7 +399,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 			out.uses[n] = true
 		}
 	}
-	body := e.lowerBody(ck, l, p)
+	body := e.lowerBody(ck, l, p, inits)
 	for len(out.work) > 0 {
 		work := out.work
 		out.work = nil
@@ -402,9 +432,9 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 }
 
 // lowerBody writes the cell's statements as a function that returns the last expression's value.
-func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) string {
+func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared, inits string) string {
 	e.cells++
-	p.call = fmt.Sprintf("cell_%d", e.cells)
+	p.call = "cell_run" // one name for all, so that the interpreter lets go of the last one
 	stmts := ck.parts.stmts
 	results := ""
 	tail := ""
@@ -439,7 +469,6 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) string {
 		l.results = names
 		l.sig = types.NewSignatureType(nil, nil, nil, nil, p.result, false)
 	}
-	inits := ""
 	for _, f := range ck.inits {
 		inits += f.name + "()\n"
 	}
@@ -512,16 +541,64 @@ func (e *Evaluator) genericSource(f *types.Func) *genericFunc {
 	return e.shim(f.Pkg().Path(), f.Name())
 }
 
-// shape is what a type's values depend on: its definition and the signatures of its methods.
-func (e *Evaluator) shape(obj types.Object, t *ast.TypeSpec) string {
+// shape is what a type's values and callers depend on: its definition and the signatures of its methods. A type that
+// only gains methods keeps its values, so old methods are compared by those that there were.
+func (e *Evaluator) shape(obj types.Object) string {
 	text := types.TypeString(obj.Type().Underlying(), nil)
-	if named, ok := obj.Type().(*types.Named); ok {
-		for i := range named.NumMethods() {
-			text += "\n" + types.ObjectString(named.Method(i), nil)
-			text += fmt.Sprint(named.Method(i).Pos()) // a method's new body needs a new type in the interpreter
+	if named, ok := obj.Type().(*types.Named); ok && named.TypeParams().Len() > 0 {
+		for i := range named.NumMethods() { // instances are made with their methods
+			text += fmt.Sprint("\n", types.ObjectString(named.Method(i), nil), named.Method(i).Pos())
 		}
 	}
 	return text
+}
+
+func methodSignatures(obj types.Object) map[string]string {
+	list := map[string]string{}
+	if named, ok := obj.Type().(*types.Named); ok {
+		for i := range named.NumMethods() {
+			list[named.Method(i).Name()] = types.ObjectString(named.Method(i), nil)
+		}
+	}
+	return list
+}
+
+// compatible reports whether the methods of a type's new form include all that the interpreter has of it, with the same
+// signatures.
+func compatible(old, now types.Object) bool {
+	have := methodSignatures(now)
+	for n, sig := range methodSignatures(old) {
+		if have[n] != sig {
+			return false
+		}
+	}
+	return true
+}
+
+// method declares the interpreter's method of a type: it calls what a variable holds, so that a new definition reaches
+// every value and every interface. It returns the statement that sets the variable.
+func (e *Evaluator) method(l *lowering, f *funcDecl, recv string, ent *entity, fresh bool) string {
+	_, name, _ := strings.Cut(f.name, ".")
+	holder := "method_" + recv + "_" + name
+	sig := l.sig
+	if old := e.entities[f.name]; fresh || old == nil || old.holder != holder {
+		params, args := l.params(sig, "a")
+		plain := strings.Split(params, ", ")
+		first := strings.TrimPrefix(plain[0], "a0 ")
+		rest := ""
+		if i := strings.Index(params, ", a1 "); i >= 0 {
+			rest = params[i+2:]
+		}
+		ret := ""
+		if sig.Results().Len() > 0 {
+			ret = "return "
+		}
+		l.out.decls = append(l.out.decls,
+			"var "+holder+" func("+params+")"+l.resultTypes(sig),
+			"func (a0 "+first+") "+name+"("+rest+")"+l.resultTypes(sig)+" { "+ret+holder+"("+strings.Join(args, ", ")+") }")
+	}
+	ent.holder = holder
+	return holder + " = " + ent.run + "\n"
 }
 
 // sameType compares types of two checks: declared types are the same when their run-time names are.
@@ -608,9 +685,7 @@ func (e *Evaluator) interpreterFault(err error) error {
 	text := err.Error()
 	line, _, _ := strings.Cut(text, "\n")
 	if m := position3.FindStringSubmatch(line); m != nil {
-		n, _ := strconv.Atoi(m[2])
-		c, _ := strconv.Atoi(m[3])
-		return &yaegiFault{token.Position{Filename: m[1], Line: n, Column: c}, m[4]}
+		return &yaegiFault{e.position(m[1], m[2], m[3]), m[4]}
 	}
 	return fmt.Errorf("banter cannot run this cell yet: %s", line)
 }
@@ -621,7 +696,7 @@ type yaegiFault struct {
 }
 
 func (f *yaegiFault) Error() string {
-	return fmt.Sprintf("%s: banter cannot run this yet: the interpreter says %s", f.pos, f.msg)
+	return "banter cannot run this yet: the interpreter says " + f.msg
 }
 
 // execute calls a prepared cell and waits for it, or for ctx.
@@ -660,7 +735,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 			return Result{}, fmt.Errorf("%w (a call of compiled code has not returned and was left behind)", ctx.Err())
 		}
 	}
-	result := Result{Notes: p.notes}
+	result := Result{Notes: append(p.notes, run.remarks()...)}
 	if died := run.died(); died != nil {
 		return result, e.panicked(died.value, true)
 	}
@@ -710,15 +785,14 @@ var framePattern = regexp.MustCompile(`^(.*?):(\d+):(\d+): panic: (.*)\(\.\.\.\)
 
 // panicked makes a *Panic with the positions that yaegi told while it unwound.
 func (e *Evaluator) panicked(value any, goroutine bool) error {
+	value = goPanic(value)
 	p := &Panic{Value: value, Goroutine: goroutine, Text: panicText(value)}
 	for _, line := range strings.Split(e.trace.String(), "\n") {
 		m := framePattern.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
-		n, _ := strconv.Atoi(m[2])
-		c, _ := strconv.Atoi(m[3])
-		pos := token.Position{Filename: m[1], Line: n, Column: c}
+		pos := e.position(m[1], m[2], m[3])
 		if _, ok := e.sources[pos.Filename]; !ok {
 			continue
 		}

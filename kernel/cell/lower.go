@@ -26,7 +26,8 @@ type lowering struct {
 	sig     *types.Signature // of the function being lowered
 	results []string         // names of its results, when it has them
 	loops   []*loopContext
-	top     bool // outside any function
+	top     bool            // outside any function
+	fresh   map[string]bool // variables of the cell that the interpreter has just made
 }
 
 // emission collects what must be declared before the lowered text can run.
@@ -83,7 +84,31 @@ func (l *lowering) line(pos token.Pos) string {
 	if !p.IsValid() || p.Filename == "" {
 		return ""
 	}
-	return fmt.Sprintf("/*line %s:%d:%d*/", p.Filename, p.Line, p.Column)
+	return fmt.Sprintf("/*line _.go:%d:%d*/", l.e.fileNumber(p.Filename)*linesPerFile+p.Line, p.Column)
+}
+
+// The interpreter finds imports by the name of the file that a position is in, so all its text has one file name and
+// the cell is told by the line number.
+const linesPerFile = 100_000
+
+func (e *Evaluator) fileNumber(name string) int {
+	n, ok := e.fileNumbers[name]
+	if !ok {
+		n = len(e.fileNames)
+		e.fileNumbers[name] = n
+		e.fileNames = append(e.fileNames, name)
+	}
+	return n
+}
+
+// position turns what the interpreter says back into a position of a cell.
+func (e *Evaluator) position(file, line, column string) token.Position {
+	n, _ := strconv.Atoi(line)
+	c, _ := strconv.Atoi(column)
+	if k := n / linesPerFile; file == "_.go" && k > 0 && k < len(e.fileNames) {
+		return token.Position{Filename: e.fileNames[k], Line: n % linesPerFile, Column: c}
+	}
+	return token.Position{}
 }
 
 func (l *lowering) typeOf(e ast.Expr) types.Type { return l.subs.of(l.info.TypeOf(e)) }
@@ -192,6 +217,9 @@ func (l *lowering) expr(x ast.Expr) string {
 	case *ast.StarExpr:
 		return "(*" + l.expr(x.X) + ")"
 	case *ast.BinaryExpr:
+		if x.Op == token.EQL || x.Op == token.NEQ {
+			l.checkEqual(x.X, x.Y)
+		}
 		return "(" + l.expr(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
 	case *ast.SliceExpr:
 		s := l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Low) + ":" + l.expr(x.High)
@@ -348,7 +376,44 @@ func (l *lowering) selector(x *ast.SelectorExpr) string {
 	if sel.Kind() == types.MethodExpr {
 		return l.methodExpr(x, sel)
 	}
+	if v, ok := sel.Obj().(*types.Var); ok && v.Embedded() {
+		return l.expr(x.X) + "." + l.embedded(v)
+	}
+	if sel.Kind() == types.MethodVal {
+		return l.methodValue(x, sel)
+	}
 	return l.expr(x.X) + l.mark(x.Sel.Pos()) + "." + x.Sel.Name
+}
+
+// methodValue binds x.M to its receiver as it is now.
+func (l *lowering) methodValue(x *ast.SelectorExpr, sel *types.Selection) string {
+	sig := l.typeOf(x).Underlying().(*types.Signature)
+	params, args := l.params(sig, "a")
+	ret := ""
+	if sig.Results().Len() > 0 {
+		ret = "return "
+	}
+	t := l.typeOf(x.X)
+	recv := l.expr(x.X)
+	_, byPointer := types.Unalias(sel.Obj().(*types.Func).Signature().Recv().Type()).(*types.Pointer)
+	if _, isPointer := t.Underlying().(*types.Pointer); byPointer && !isPointer && !types.IsInterface(t) {
+		t, recv = types.NewPointer(t), "&"+recv
+	} else if isPointer && !byPointer && len(sel.Index()) == 1 {
+		t, recv = t.Underlying().(*types.Pointer).Elem(), "(*"+recv+")"
+	}
+	return "func(r " + l.typ(t, x) + ") " + l.typ(sig, x) + " { return func(" + params + ")" + l.resultTypes(sig) + " { " + ret + "r." + x.Sel.Name + "(" + strings.Join(args, ", ") + ") } }(" + recv + ")"
+}
+
+// embedded is the name of an embedded field in the interpreter: that of its type there.
+func (l *lowering) embedded(v *types.Var) string {
+	t := l.subs.of(v.Type())
+	if p, ok := types.Unalias(t).(*types.Pointer); ok {
+		t = p.Elem()
+	}
+	if n, ok := types.Unalias(t).(*types.Named); ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == "main" {
+		return l.named(n, nil)
+	}
+	return v.Name()
 }
 
 // methodExpr writes T.M as a function literal.
@@ -492,8 +557,8 @@ func (l *lowering) typ(t types.Type, at ast.Node) string {
 		}
 		return "chan (" + l.typ(t.Elem(), at) + ")"
 	case *types.Signature:
-		params, _ := l.params(t, "_")
-		return "func(" + strings.ReplaceAll(params, "_", "p") + ")" + l.resultTypes(t)
+		params, _ := l.params(t, "p")
+		return "func(" + params + ")" + l.resultTypes(t)
 	case *types.Struct:
 		var b strings.Builder
 		b.WriteString("struct {")
@@ -625,7 +690,12 @@ func (l *lowering) composite(x *ast.CompositeLit) string {
 		}
 		if kv, ok := elt.(*ast.KeyValueExpr); ok {
 			if isStruct {
-				b.WriteString(kv.Key.(*ast.Ident).Name)
+				id := kv.Key.(*ast.Ident)
+				if v, ok := l.info.Uses[id].(*types.Var); ok && v.Embedded() {
+					b.WriteString(l.embedded(v))
+				} else {
+					b.WriteString(id.Name)
+				}
 			} else {
 				b.WriteString(l.expr(kv.Key))
 			}
@@ -659,7 +729,13 @@ func (l *lowering) call(x *ast.CallExpr) string {
 	for i, a := range x.Args {
 		args[i] = l.argument(x, i, a)
 	}
-	s := l.expr(x.Fun) + l.mark(x.Lparen) + "(" + strings.Join(args, ", ")
+	fun := ""
+	if f, ok := ast.Unparen(x.Fun).(*ast.SelectorExpr); ok && l.info.Selections[f] != nil && l.info.Selections[f].Kind() == types.MethodVal {
+		fun = l.expr(f.X) + "." + f.Sel.Name
+	} else {
+		fun = l.expr(x.Fun)
+	}
+	s := fun + l.mark(x.Lparen) + "(" + strings.Join(args, ", ")
 	if x.Ellipsis.IsValid() {
 		s += "..."
 	}
@@ -701,6 +777,8 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 			return "func(v " + ts + ") *" + ts + " { return &v }(" + l.expr(x.Args[0]) + ")"
 		}
 		return "new(" + l.expr(x.Args[0]) + ")"
+	case "recover":
+		return l.alias(supportPath) + ".Recovered(recover())"
 	case "print", "println":
 		for _, a := range x.Args {
 			if mentionsMain(l.typeOf(a), map[types.Type]bool{}) {
@@ -723,6 +801,13 @@ func (l *lowering) function(name string, d *ast.FuncDecl, body *types.Func, recv
 	b.WriteString(l.line(d.Pos()) + "func ")
 	ft := d.Type
 	first := 0
+	if d.Recv != nil && recv == "" { // the body of a method: the receiver is the first parameter
+		list := &ast.FieldList{List: append([]*ast.Field{d.Recv.List[0]}, ft.Params.List...)}
+		b.WriteString(name + "(" + l.fields(list, l.sig.Params(), 0, l.sig.Variadic()) + ")")
+		b.WriteString(l.resultFields(ft, l.sig))
+		b.WriteString(" {" + l.enter(d.Body) + l.list(d.Body.List) + "}")
+		return b.String()
+	}
 	if d.Recv != nil {
 		first = 1
 		id := "_"
@@ -802,9 +887,12 @@ func (l *lowering) enter(body *ast.BlockStmt) string {
 	return s
 }
 
+// stopVariable is true once the cell is to stop.
+const stopVariable = "cell_stop"
+
 func (l *lowering) stopCheck() string {
 	k := l.alias(supportPath)
-	return " if " + k + ".Stop { " + k + ".Halt() }; "
+	return " if " + stopVariable + " { " + k + ".Halt() }; "
 }
 
 // mayRecurse reports whether a body calls anything interpreted, so that calls could nest without end.
@@ -853,4 +941,28 @@ func (l *lowering) funcLit(x *ast.FuncLit) string {
 	params := l.fields(x.Type.Params, sig.Params(), 0, sig.Variadic())
 	results := l.resultFields(x.Type, sig)
 	return "func(" + params + ")" + results + " {" + l.enter(x.Body) + l.list(x.Body.List) + "}"
+}
+
+// checkEqual refuses comparisons of interfaces that may hold values of the cells' types: the interpreter compares its
+// own boxes.
+func (l *lowering) checkEqual(x, y ast.Expr) {
+	if l.info.Types[x].IsNil() || l.info.Types[y].IsNil() {
+		return
+	}
+	for _, e := range []ast.Expr{x, y} {
+		t := l.typeOf(e)
+		if !types.IsInterface(t) {
+			continue
+		}
+		for _, n := range l.e.next {
+			named, ok := n.obj.(*types.TypeName)
+			if !ok || types.IsInterface(named.Type()) {
+				continue
+			}
+			iface := t.Underlying().(*types.Interface)
+			if types.Implements(named.Type(), iface) || types.Implements(types.NewPointer(named.Type()), iface) {
+				refuse(x.Pos(), "a comparison of interface values that may hold a %s yet", n.name)
+			}
+		}
+	}
 }

@@ -57,7 +57,7 @@ func (l *lowering) stmt(s ast.Stmt) string {
 	case *ast.CommClause:
 		text := "default:"
 		if s.Comm != nil {
-			text = "case " + l.stmt(s.Comm) + ":"
+			text = "case " + l.communication(s.Comm) + ":"
 		}
 		return text + l.list(s.Body)
 	case *ast.BranchStmt:
@@ -67,15 +67,20 @@ func (l *lowering) stmt(s ast.Stmt) string {
 	case *ast.GoStmt:
 		return l.spawn(s)
 	case *ast.DeferStmt:
-		for _, c := range l.loops {
-			if c.barrier {
-				continue
-			}
-		}
 		if l.inRangeFunction() {
 			refuse(s.Pos(), "defer inside a range over a function yet")
 		}
-		return "defer " + l.expr(s.Call)
+		if lit, ok := ast.Unparen(s.Call.Fun).(*ast.FuncLit); ok {
+			if p := panicIn(l, lit); p != nil {
+				refuse(p.Pos(), "panic inside a deferred function yet")
+			}
+			for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
+				if l.loops[i].isLoop && l.capturesLocal(lit) {
+					refuse(s.Pos(), "a deferred function literal inside a loop yet, where it uses variables from outside: pass them as arguments")
+				}
+			}
+		}
+		return l.deferred(s)
 	case *ast.EmptyStmt:
 		return ""
 	}
@@ -113,6 +118,7 @@ func (l *lowering) leavable(s ast.Stmt, label string) string {
 		}
 		return text + clauses(s.Body)
 	case *ast.TypeSwitchStmt:
+		l.checkTypeSwitch(s)
 		text := "switch "
 		if s.Init != nil {
 			text += l.stmt(s.Init) + "; "
@@ -149,6 +155,9 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 			return strings.Join(names, ", ") + " = " + l.exprs(s.Rhs)
 		}
 		return strings.Join(names, ", ") + " := " + l.exprs(s.Rhs)
+	}
+	if len(s.Lhs) > 1 && len(s.Lhs) == len(s.Rhs) {
+		return l.parallel(s)
 	}
 	lhs := make([]string, len(s.Lhs))
 	for i, x := range s.Lhs {
@@ -196,7 +205,7 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 		switch {
 		case hoisted && len(v.Values) == 0:
 			for i, id := range v.Names {
-				if id.Name != "_" {
+				if id.Name != "_" && !l.fresh[id.Name] {
 					z := l.tmp("zero")
 					lines = append(lines, "var "+z+" "+l.typ(l.subs.of(l.info.Defs[id].Type()), v)+"; "+names[i]+" = "+z)
 				}
@@ -570,4 +579,208 @@ func (l *lowering) spawn(s *ast.GoStmt) string {
 		pass += "..."
 	}
 	return "func(" + params + ") { go func() { " + guard + "f(" + pass + ") }() }(" + args + ")"
+}
+
+// panicIn returns a call of panic in the body of a literal.
+func panicIn(l *lowering, lit *ast.FuncLit) ast.Node {
+	var found ast.Node
+	ast.Inspect(lit.Body, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			if id, ok := call.Fun.(*ast.Ident); ok {
+				if b, ok := l.object(id).(*types.Builtin); ok && b.Name() == "panic" {
+					found = call
+				}
+			}
+		}
+		return found == nil
+	})
+	return found
+}
+
+// parallel writes a, b = x, y in the two phases of the language: operands and values first, then the assignments.
+func (l *lowering) parallel(s *ast.AssignStmt) string {
+	var pins, values, stores strings.Builder
+	pin := func(x ast.Expr) string {
+		if tv := l.info.Types[x]; tv.Value != nil {
+			return l.expr(x)
+		}
+		name := l.tmp("p")
+		pins.WriteString("var " + name + " " + l.typ(types.Default(l.typeOf(x)), x) + " = " + l.expr(x) + "\n")
+		return name
+	}
+	address := func(x ast.Expr) string {
+		name := l.tmp("p")
+		pins.WriteString(name + " := &" + l.expr(x) + "\n")
+		return "(*" + name + ")"
+	}
+	for i, x := range s.Lhs {
+		x = ast.Unparen(x)
+		v := l.tmp("v")
+		vt := l.info.TypeOf(x)
+		if isBlank(x) || vt == nil {
+			vt = types.Default(l.info.TypeOf(s.Rhs[i]))
+		}
+		if b, ok := vt.(*types.Basic); ok && b.Kind() == types.UntypedNil {
+			vt = types.NewInterfaceType(nil, nil)
+		}
+		values.WriteString("var " + v + " " + l.typ(l.subs.of(vt), x) + " = " + l.expr(s.Rhs[i]) + "; _ = " + v + "\n")
+		target := ""
+		switch x := x.(type) {
+		case *ast.Ident:
+			if x.Name == "_" {
+				continue
+			}
+			target = l.expr(x)
+		case *ast.IndexExpr:
+			base := ""
+			if _, ok := l.typeOf(x.X).Underlying().(*types.Array); ok {
+				base = address(x.X)
+			} else {
+				base = pin(x.X)
+			}
+			target = base + "[" + pin(x.Index) + "]"
+		case *ast.StarExpr:
+			target = "*" + pin(x.X)
+		case *ast.SelectorExpr:
+			if sel := l.info.Selections[x]; sel == nil {
+				target = l.expr(x)
+			} else if _, ok := l.typeOf(x.X).Underlying().(*types.Pointer); ok {
+				target = pin(x.X) + "." + x.Sel.Name
+			} else {
+				target = address(x.X) + "." + x.Sel.Name
+			}
+		default:
+			refuse(x.Pos(), "this assignment yet")
+		}
+		stores.WriteString(target + " = " + v + "\n")
+	}
+	return "{ " + pins.String() + values.String() + stores.String() + "}"
+}
+
+// checkTypeSwitch refuses cases that the interpreter matches wrongly: interfaces of compiled packages.
+func (l *lowering) checkTypeSwitch(s *ast.TypeSwitchStmt) {
+	for _, c := range s.Body.List {
+		for _, x := range c.(*ast.CaseClause).List {
+			tv := l.info.Types[x]
+			if !tv.IsType() {
+				continue
+			}
+			if iface, ok := l.subs.of(tv.Type).Underlying().(*types.Interface); ok && iface.NumMethods() > 0 {
+				refuse(x.Pos(), "a type switch with a case of the interface %s yet: use v, ok := x.(%s)", tv.Type, tv.Type)
+			}
+		}
+	}
+}
+
+// capturesLocal reports whether a literal uses local variables that are declared outside it.
+func (l *lowering) capturesLocal(lit *ast.FuncLit) bool {
+	found := false
+	inside := within(lit)
+	ast.Inspect(lit.Body, func(n ast.Node) bool {
+		if id, ok := n.(*ast.Ident); ok {
+			if v, ok := l.info.Uses[id].(*types.Var); ok && !v.IsField() && !inside(v) && l.global(v) == "" {
+				found = true
+			}
+		}
+		return !found
+	})
+	return found
+}
+
+// deferred pins the operands of a defer statement in variables of their own: the interpreter reads them when the call
+// happens. In a loop the variables would be the same ones each time.
+func (l *lowering) deferred(s *ast.DeferStmt) string {
+	call := s.Call
+	inLoop := false
+	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
+		inLoop = inLoop || l.loops[i].isLoop
+	}
+	if id, ok := ast.Unparen(call.Fun).(*ast.Ident); ok {
+		if b, ok := l.object(id).(*types.Builtin); ok && b.Name() == "recover" {
+			return "" // deferred itself, recover stops nothing
+		}
+	}
+	varies := func(x ast.Expr) bool {
+		tv := l.info.Types[x]
+		if tv.Value != nil || tv.IsNil() {
+			return false
+		}
+		_, isLit := ast.Unparen(x).(*ast.FuncLit)
+		return !isLit
+	}
+	pins := ""
+	pin := func(x ast.Expr, t types.Type) string {
+		if !varies(x) {
+			return l.expr(x)
+		}
+		if inLoop {
+			refuse(x.Pos(), "defer inside a loop with operands that are not constants yet: move the loop's body into a function")
+		}
+		name := l.tmp("d")
+		pins += "var " + name + " " + l.typ(l.subs.of(t), x) + " = " + l.expr(x) + "\n"
+		return name
+	}
+	args := make([]string, len(call.Args))
+	for i, a := range call.Args {
+		if t := l.info.TypeOf(a); t != nil && !isTupleType(t) {
+			if text := l.argument(call, i, a); text != l.expr(a) {
+				if inLoop {
+					refuse(a.Pos(), "defer inside a loop with operands that are not constants yet: move the loop's body into a function")
+				}
+				name := l.tmp("d")
+				pins += "var " + name + " interface{} = " + text + "\n"
+				args[i] = name
+				continue
+			}
+			args[i] = pin(a, types.Default(t))
+			continue
+		}
+		args[i] = l.expr(a)
+	}
+	fun := ""
+	switch f := ast.Unparen(call.Fun).(type) {
+	case *ast.SelectorExpr:
+		if sel := l.info.Selections[f]; sel != nil && sel.Kind() == types.MethodVal {
+			t := l.typeOf(f.X)
+			_, byPointer := types.Unalias(sel.Obj().(*types.Func).Signature().Recv().Type()).(*types.Pointer)
+			_, isPointer := t.Underlying().(*types.Pointer)
+			if byPointer && !isPointer && !types.IsInterface(t) {
+				fun = l.expr(f.X) + "." + f.Sel.Name
+			} else {
+				fun = pin(f.X, t) + "." + f.Sel.Name
+			}
+		} else {
+			fun = l.expr(call.Fun)
+		}
+	default:
+		fun = l.expr(call.Fun)
+	}
+	text := pins + "defer " + fun + l.mark(call.Lparen) + "(" + strings.Join(args, ", ")
+	if call.Ellipsis.IsValid() {
+		text += "..."
+	}
+	return text + ")"
+}
+
+func isTupleType(t types.Type) bool { _, ok := t.(*types.Tuple); return ok }
+
+// communication lowers the operation of a select case, which must be a bare send or receive.
+func (l *lowering) communication(s ast.Stmt) string {
+	receive := func(x ast.Expr) string {
+		u, ok := ast.Unparen(x).(*ast.UnaryExpr)
+		if !ok {
+			refuse(x.Pos(), "this select case yet")
+		}
+		return "<-" + l.expr(u.X)
+	}
+	switch s := s.(type) {
+	case *ast.ExprStmt:
+		return receive(s.X)
+	case *ast.AssignStmt:
+		if s.Tok != token.DEFINE {
+			refuse(s.Pos(), "a select case that assigns to variables from outside yet: use :=")
+		}
+		return l.exprs(s.Lhs) + " := " + receive(s.Rhs[0])
+	}
+	return l.stmt(s)
 }

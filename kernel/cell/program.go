@@ -61,7 +61,7 @@ func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error
 	if pkg.Scope().Lookup("main") == nil {
 		return nil, e.diagnose(&refusal{f.Name.Pos(), "function main is undeclared in the main package"})
 	}
-	ck := &checked{parts: &parts{isFile: true, closing: f.End()}, name: filename, info: info, bodies: newInfo(), pkg: pkg, imports: map[string]*ast.ImportSpec{}}
+	ck := &checked{scope: pkg.Scope(), parts: &parts{isFile: true, closing: f.End()}, name: filename, info: info, bodies: newInfo(), pkg: pkg, imports: map[string]*ast.ImportSpec{}}
 	var funcs []ast.Decl
 	for _, d := range f.Decls {
 		switch d := d.(type) {

@@ -4,31 +4,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"os"
 	"reflect"
+	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/traefik/yaegi/interp"
+
+	"banter/dsl"
 )
 
 // supportPath is the import path under which lowered text finds what the desugaring needs.
 const supportPath = "banter/cell/support"
 
 // maxDepth bounds calls in progress, so that an endless recursion ends as a panic and not as the process.
-const maxDepth = 10_000
+const maxDepth = 3_000
 
 // support is the compiled side of lowered text.
 type support struct {
 	e     *Evaluator
-	stop  bool // read by interpreted code at loops and function entries
+	stop  *bool // the interpreter's variable that its code reads at loops and function entries
 	depth atomic.Int64
 
-	mu  sync.Mutex
-	now *run
+	mu     sync.Mutex
+	now    *run
+	passed []*passedFunc // functions that cells give to verbs, by number
+
+	observe func(dsl.Predicate) // if set, told of each predicate made
 }
 
 // run is one execution of a cell.
@@ -37,6 +43,7 @@ type run struct {
 	ctx     context.Context
 	release func() bool
 	texts   []string
+	notes   []string
 	reached bool
 	death   *death
 	cancel  context.CancelFunc
@@ -52,7 +59,7 @@ func (stopped) Error() string { return "interrupted" }
 
 func newSupport(e *Evaluator) *support { return &support{e: e, now: &run{ctx: context.Background()}} }
 
-func (s *support) set(stop bool) { s.stop = stop }
+func (s *support) set(stop bool) { *s.stop = stop }
 
 func (s *support) begin(ctx context.Context) *run {
 	ctx, cancel := context.WithCancel(ctx)
@@ -60,7 +67,7 @@ func (s *support) begin(ctx context.Context) *run {
 	s.mu.Lock()
 	s.now = r
 	s.mu.Unlock()
-	s.stop = false
+	s.set(false)
 	s.depth.Store(0)
 	r.release = context.AfterFunc(ctx, func() { s.set(true) })
 	return r
@@ -82,7 +89,6 @@ func (s *support) current() *run {
 
 func (s *support) exports() interp.Exports {
 	return interp.Exports{supportPath + "/support": {
-		"Stop":  reflect.ValueOf(&s.stop).Elem(),
 		"Halt":  reflect.ValueOf(func() { panic(stopped{}) }),
 		"Clear": reflect.ValueOf(func(m any) { reflect.ValueOf(m).Clear() }),
 		"Enter": reflect.ValueOf(func() {
@@ -108,7 +114,12 @@ func (s *support) exports() interp.Exports {
 			s.mu.Unlock()
 			r.cancel()
 		}),
-		"Exit": reflect.ValueOf(func(code int) { panic(&ExitError{Code: code, Call: "os.Exit"}) }),
+		"Error":     reflect.ValueOf(func(e error) any { return e }),
+		"AsError":   reflect.ValueOf(func(e error) error { return e }),
+		"Stringer":  reflect.ValueOf(func(s fmt.Stringer) any { return s }),
+		"Recovered": reflect.ValueOf(func(v any) any { return goPanic(v) }),
+		"Predicate": reflect.ValueOf(s.predicate),
+		"Exit":      reflect.ValueOf(func(code int) { panic(&ExitError{Code: code, Call: "os.Exit"}) }),
 		"Fatal": reflect.ValueOf(func(args ...any) {
 			log.Output(2, fmt.Sprint(args...))
 			panic(&ExitError{Code: 1, Call: "log.Fatal"})
@@ -156,4 +167,47 @@ func (s *support) override(path string, table map[string]reflect.Value) {
 	}
 }
 
-var _ io.Writer
+func (r *run) remarks() []string {
+	r.s.mu.Lock()
+	defer r.s.mu.Unlock()
+	return r.notes
+}
+
+// goPanic gives the value that a compiled program would have panicked with, where the interpreter's own machinery
+// panicked in another way. Lengths and indexes are not known any more.
+func goPanic(v any) any {
+	text := ""
+	switch x := v.(type) {
+	case *reflect.ValueError:
+		return fault("invalid memory address or nil pointer dereference")
+	case string:
+		text = x
+	case error:
+		if _, ok := v.(interface{ RuntimeError() }); ok {
+			return v
+		}
+		text = x.Error()
+	default:
+		return v
+	}
+	switch {
+	case strings.HasPrefix(text, "reflect: ") && strings.Contains(text, "index out of range"):
+		return fault("index out of range")
+	case strings.Contains(text, "slice index out of bounds"), strings.HasPrefix(text, "reflect.Value.Slice"):
+		return fault("slice bounds out of range")
+	case strings.Contains(text, "call of nil function"), strings.HasPrefix(text, "reflect: call of reflect.Value.") && strings.Contains(text, "zero Value"):
+		return fault("invalid memory address or nil pointer dereference")
+	}
+	if m := assertionPattern.FindStringSubmatch(text); m != nil {
+		return errors.New(m[1])
+	}
+	return v
+}
+
+var assertionPattern = regexp.MustCompile(`^(?:[^:]*:)?\d+:\d+: (interface conversion: .*)$`)
+
+// fault is a run-time error with Go's text.
+type fault string
+
+func (f fault) Error() string { return "runtime error: " + string(f) }
+func (fault) RuntimeError()   {}
