@@ -115,3 +115,6 @@ func ExportSubtitles(t Transcripts, folder string) {
 		}
 	}
 }
+
+// Output names the values that a notebook is about. It does nothing: recipe freeze keeps what they are made from.
+func Output(values ...any) {}
