@@ -46,7 +46,7 @@ func Model(name string) TranscribeOption { return func(o *transcribeOptions) { o
 // VAD finds where somebody speaks before it is transcribed, by the Silero model, or by the model named.
 func VAD(model ...string) TranscribeOption {
 	return func(o *transcribeOptions) {
-		o.vad = "silero"
+		o.vad = "silero-v6.2.0"
 		if len(model) > 0 {
 			o.vad = model[0]
 		}

@@ -182,7 +182,7 @@ func PerMinute(title string, moments []time.Duration, length time.Duration) Char
 		minutes *= 2
 	}
 	width := float64(minutes) * 60
-	n := int(length.Seconds()/width) + 1
+	n := max(1, int(math.Ceil(length.Seconds()/width)))
 	s := Series{Name: "messages a minute", Kind: Bars, Tone: Blue, X: make([]float64, n), Y: make([]float64, n), Span: make([]float64, n)}
 	for i := range n {
 		s.X[i], s.Span[i] = float64(i)*width, width

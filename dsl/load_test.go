@@ -1,0 +1,124 @@
+package dsl
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// tree makes empty files, and a chat log for each name that ends in one.
+func tree(t *testing.T, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var content string
+		if id, ok := strings.CutSuffix(filepath.Base(name), ".vodchat.json"); ok {
+			content = `{"FileInfo":{"Version":{"Major":1,"Minor":4,"Patch":0}},"streamer":{"name":"x","id":1},"video":{"id":"` + id + `","title":"t"},` +
+				`"comments":[{"_id":"m1","created_at":"2025-03-01T18:00:01.463Z","content_offset_seconds":1,"commenter":{"_id":"1","name":"a","display_name":"a"},"message":{"body":"hi","fragments":[]}}]}`
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestFindPairsRecordingsWithChats(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		files   []string
+		pattern string            // below the folder
+		chat    string            // below the folder
+		chatMap map[string]string // below the folder
+		want    []string          // id recording chat words labels
+		err     string
+	}{
+		{name: "sub-folders", files: []string{"s2/audio.opus", "s2/chat.json", "s1/a.flac", "s1/chat.json.gz", "s1/words.json", "s1/truth.json", "s1/script.vtt"},
+			want: []string{"s1 s1/a.flac s1/chat.json.gz s1/words.json s1/truth.json", "s2 s2/audio.opus s2/chat.json - -"}},
+		{name: "several candidates, one named chat", files: []string{"s1/a.wav", "s1/chat.json", "s1/notes.txt"}, want: []string{"s1 s1/a.wav s1/chat.json - -"}},
+		{name: "several candidates", files: []string{"s1/a.wav", "s1/x.json", "s1/y.json"}, err: "say which with ChatMap"},
+		{name: "two recordings", files: []string{"s1/a.wav", "s1/b.wav"}, err: "2 recordings (a.wav, b.wav)"},
+		{name: "no chat", files: []string{"s1/a.wav"}, want: []string{"s1 s1/a.wav - - -"}},
+		{name: "flat folder", files: []string{"v1.mkv", "v1.json", "v2.mkv", "v2.chat.json"}, want: []string{"v1 v1.mkv v1.json - -", "v2 v2.mkv v2.chat.json - -"}},
+		{name: "pattern", files: []string{"vods/v1.mkv", "vods/v1.txt", "chat/v1.json"}, pattern: "vods/*.mkv", chat: "chat/*.json", want: []string{"v1 vods/v1.mkv chat/v1.json - -"}},
+		{name: "yt-dlp names", files: []string{"v1.webm", "v1.live_chat.json"}, pattern: "*.webm", want: []string{"v1 v1.webm v1.live_chat.json - -"}},
+		{name: "video id", files: []string{"vods/stream [123].mkv", "vods/stream [12].mkv", "chat/12.vodchat.json", "chat/123.vodchat.json"}, pattern: "vods/*", chat: "chat/*",
+			want: []string{"stream [123] vods/stream [123].mkv chat/123.vodchat.json - -", "stream [12] vods/stream [12].mkv chat/12.vodchat.json - -"}},
+		{name: "map", files: []string{"a.mkv", "b.json"}, pattern: "*.mkv", chatMap: map[string]string{"a.mkv": "b.json"}, want: []string{"a a.mkv b.json - -"}},
+		{name: "two logs", files: []string{"v1.mkv", "v1.json", "v1.chat.json"}, pattern: "*.mkv", err: "two chat logs"},
+		{name: "same id", files: []string{"x/v1.mkv", "y/v1.mkv"}, pattern: "*/*.mkv", err: `stream "v1"`},
+		{name: "nothing matches", files: []string{"a.txt"}, pattern: "*.mkv", err: "no recording matches"},
+		{name: "chat pattern matches nothing", files: []string{"v1.mkv"}, pattern: "*.mkv", chat: "chat/*", err: "no chat log matches"},
+		{name: "no such folder", pattern: "missing", err: "no such folder"},
+		{name: "empty folder", files: []string{"x/readme.md"}, err: "no recording in this folder"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := tree(t, c.files...)
+			o := loadOptions{chatMap: map[string]string{}}
+			if c.chat != "" {
+				o.chat = filepath.Join(dir, c.chat)
+			}
+			for recording, chat := range c.chatMap {
+				o.chatMap[filepath.Join(dir, recording)] = filepath.Join(dir, chat)
+			}
+			list, err := find(filepath.Join(dir, c.pattern), o)
+			if c.err != "" {
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Fatalf("error %v, want one that says %q", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range list {
+				line := []string{f.id}
+				for _, path := range []string{f.recording, f.chat, f.words, f.labels} {
+					rel := "-"
+					if path != "" {
+						if rel, err = filepath.Rel(dir, path); err != nil {
+							t.Fatal(err)
+						}
+					}
+					line = append(line, rel)
+				}
+				got = append(got, strings.Join(line, " "))
+			}
+			if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
+				t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+		})
+	}
+}
+
+func TestParams(t *testing.T) {
+	type params struct {
+		Streams string  `help:"folder"`
+		FDR     float64 `help:"rate"`
+		Epochs  int
+		Fast    bool
+		Seed    uint64
+	}
+	p := params{Streams: "a", FDR: 0.1}
+	if err := SetParams(&p, map[string]string{"streams": "b", "FDR": "0.05", "epochs": "3", "fast": "true", "seed": "7"}); err != nil {
+		t.Fatal(err)
+	}
+	if (p != params{"b", 0.05, 3, true, 7}) {
+		t.Errorf("%+v", p)
+	}
+	for text, want := range map[string]string{
+		"nope=1": "there is no parameter \"nope\": this recipe has streams, fdr, epochs, fast, seed", "fdr=x": `"x" is not a number`, "fdr=NaN": "not a number",
+		"epochs=1.5": "whole number", "fast=maybe": "true or false", "seed=-1": "at least 0",
+	} {
+		name, value, _ := strings.Cut(text, "=")
+		if err := SetParams(&p, map[string]string{name: value}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one that says %q", text, err, want)
+		}
+	}
+}
