@@ -49,6 +49,7 @@ func (v *view) list(g grid) { v.parts = append(v.parts, part{table: &g}) }
 const (
 	shownRows    = 50 // of a table
 	shownStreams = 6  // with charts of their own
+	tallRows     = 14 // of a table that scrolls
 	plainRows    = 20 // of a table as text
 	plainCell    = 48 // characters of a cell as text
 	shownText    = 2000
@@ -70,7 +71,11 @@ func (v *view) forms() map[string]any {
 			page.WriteString(chart.HTML(*p.chart))
 			plain.WriteString(chart.Text(*p.chart) + "\n")
 		case p.table != nil:
-			page.WriteString(p.table.html())
+			style := "margin:8px 0"
+			if len(p.table.rows) > tallRows {
+				style += ";max-height:480px;overflow-y:auto"
+			}
+			fmt.Fprintf(&page, `<div style="%s">%s</div>`, style, p.table.html())
 			plain.WriteString(p.table.plain())
 		default:
 			style := "margin:4px 0"

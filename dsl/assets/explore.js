@@ -16,7 +16,7 @@ function (w, d, data) {
   try { var seen = parseInt(w.sessionStorage.getItem(memory), 10); if (data.kernel && seen >= 0 && seen <= edges) edge = seen; } catch (e) { /* not allowed: as it was */ }
 
   function number(v) { return String(v).replace(/\B(?=(\d{3})+$)/g, "\u202f"); }
-  function percent(v) { return (100 * v).toFixed(v < 0.0995 ? 1 : 0) + "\u202f%"; }
+  function percent(v) { return (100 * v).toFixed(v > 0 && v < 0.0995 ? 1 : 0) + "\u202f%"; }
   function clock(v) {
     var s = Math.floor(v), two = function (n) { return (n < 10 ? "0" : "") + n; };
     return s >= 3600 ? Math.floor(s / 3600) + ":" + two(Math.floor(s / 60) % 60) + ":" + two(s % 60) : Math.floor(s / 60) + ":" + two(s % 60);
@@ -66,7 +66,7 @@ function (w, d, data) {
       svg.append(el("text", { x: x(r * edges), y: H - B + 16, fill: muted, "font-size": 11, "text-anchor": "middle" }, String(r)));
     });
     svg.append(el("text", { x: L + width / 2, y: H - 8, fill: muted, "font-size": 12, "text-anchor": "middle" }, "confidence"));
-    svg.append(el("text", { x: L, y: T - 6, fill: muted, "font-size": 11 }, "pairs"));
+    svg.append(el("text", { x: L, y: T - 6, fill: muted, "font-size": 11 }, "pairs, on a scale of roots"));
     svg.append(el("text", { x: W - R, y: T - 6, fill: amber, "font-size": 11, "text-anchor": "end" }, "false discovery rate among the pairs kept"));
     var path = "";
     for (i = 0; i <= edges; i++) if (kept[i]) path += (path ? "L" : "M") + x(i).toFixed(1) + " " + yRate(wrong[i] / kept[i]).toFixed(1);
