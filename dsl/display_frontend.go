@@ -45,7 +45,7 @@ func (b *bundled) charts(p Frontend) string {
 
 // attached is the session that verbs run in, or nil where there is none yet.
 func attached() *Session {
-	currentMu.Lock()
-	defer currentMu.Unlock()
-	return current_
+	activeMu.Lock()
+	defer activeMu.Unlock()
+	return active
 }

@@ -31,9 +31,9 @@ import (
 // Under `recipe run` the parameters come from --param, and the runner shows the progress. The same file under `go run`
 // takes -param name=value, -store, -out, -jobs and -json itself, and ends the process with the runner's exit codes.
 func Main(params any, body func()) {
-	currentMu.Lock()
-	hosted := current_
-	currentMu.Unlock()
+	activeMu.Lock()
+	hosted := active
+	activeMu.Unlock()
 	if hosted != nil {
 		if hosted.listParams != nil {
 			hosted.listParams(params)

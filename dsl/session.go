@@ -171,35 +171,35 @@ func (s *Session) Run(ctx context.Context, body func() error) (err error) {
 }
 
 var (
-	currentMu sync.Mutex
-	current_  *Session
+	activeMu sync.Mutex
+	active   *Session
 )
 
 func attach(s *Session) (detach func()) {
-	currentMu.Lock()
-	defer currentMu.Unlock()
-	before := current_
-	current_ = s
+	activeMu.Lock()
+	defer activeMu.Unlock()
+	before := active
+	active = s
 	return func() {
-		currentMu.Lock()
-		defer currentMu.Unlock()
-		current_ = before
+		activeMu.Lock()
+		defer activeMu.Unlock()
+		active = before
 	}
 }
 
 // current is the session that verbs run in. A program that says verbs outside [Main] and [Session.Run] gets one with
 // all defaults.
 func current() *Session {
-	currentMu.Lock()
-	defer currentMu.Unlock()
-	if current_ == nil {
+	activeMu.Lock()
+	defer activeMu.Unlock()
+	if active == nil {
 		s, err := Open(Config{})
 		if err != nil {
 			panic(&Error{Verb: "open", Err: err})
 		}
-		current_ = s
+		active = s
 	}
-	return current_
+	return active
 }
 
 // Error is why a verb could not do its work.
