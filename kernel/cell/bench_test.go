@@ -36,7 +36,7 @@ func BenchmarkTrivialCell(b *testing.B) {
 	}
 }
 
-// lastPredicate runs a cell that ends with a call of a verb's stand-in and returns what the verb got.
+// passed runs a cell that ends with a call of a verb's stand-in and returns what the verb got.
 func passed(t testing.TB, setup, lit string) (dsl.Predicate, []string) {
 	t.Helper()
 	e, err := New(Options{Prelude: []string{"banter/dsl"}, Stdout: io.Discard})

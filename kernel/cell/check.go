@@ -224,13 +224,32 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 			ck.consts = append(ck.consts, n.gen)
 		}
 	}
+	// Only those names of the prelude that the text says: a scope lives as long as any function type checked in it.
+	said := map[string]bool{}
+	say := func(n ast.Node) {
+		for name := range idents(n) {
+			said[name] = true
+		}
+	}
+	for _, s := range p.stmts {
+		say(s)
+	}
+	for _, d := range p.decls {
+		say(d)
+	}
+	for _, d := range decls {
+		say(d)
+	}
+	for _, f := range liveFuncs {
+		say(f.decl)
+	}
 	for _, path := range e.options.Prelude {
 		lib, err := e.importer.Import(path)
 		if err != nil {
 			return nil, err
 		}
 		for _, n := range lib.Scope().Names() {
-			if obj := lib.Scope().Lookup(n); obj.Exported() && scope.Lookup(n) == nil && !names[n] && ck.imports[n] == nil {
+			if obj := lib.Scope().Lookup(n); said[n] && obj.Exported() && scope.Lookup(n) == nil && !names[n] && ck.imports[n] == nil {
 				scope.Insert(obj)
 			}
 		}

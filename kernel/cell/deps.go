@@ -51,6 +51,9 @@ func (g *graph) ran(cell string, vars, decls, uses map[string]bool) []string {
 	}
 	g.runs[cell] = r
 	var notes []string
+	if len(r.uses) == 0 {
+		return nil
+	}
 	inputs := map[string]bool{}
 	for _, from := range r.uses {
 		inputs[from] = true

@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -500,7 +501,7 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared, inits strin
 			tail += "\n" + main.run + "()"
 		}
 	}
-	return "func " + p.call + "()" + results + " {" + l.stopCheck() + inits + text + tail + "\n}"
+	return "func " + p.call + "()" + results + " {" + inits + text + tail + "\n}"
 }
 
 // runName makes a name for the interpreter. The first meaning of a type keeps its own name, which %v never shows but
@@ -830,10 +831,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	for k := range m {
 		keys = append(keys, k)
 	}
-	for i := 1; i < len(keys); i++ {
-		for j := i; j > 0 && keys[j] < keys[j-1]; j-- {
-			keys[j], keys[j-1] = keys[j-1], keys[j]
-		}
-	}
+	slices.Sort(keys)
 	return keys
 }

@@ -78,20 +78,14 @@ func run(dir string, check, skipBroken bool) error {
 		return err
 	}
 	files := map[string][]byte{}
-	var paths []string
 	seen := map[string]*types.Package{}
 	for _, p := range pkgs {
-		paths = append(paths, p.PkgPath)
 		seen[p.PkgPath] = p.Types
 		src, err := table(p.Types)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.PkgPath, err)
 		}
 		files["table_"+strings.NewReplacer("/", "_").Replace(p.PkgPath)+".go"] = src
-	}
-	// The export data of a package names packages that it mentions; the importer needs those too.
-	for _, p := range pkgs {
-		collect(p.Types, seen)
 	}
 	if files["export.zip"], err = exportData(fset, seen); err != nil {
 		return err
@@ -127,20 +121,10 @@ func load(fset *token.FileSet, dir string, skipBroken bool) ([]*packages.Package
 	return kept, nil
 }
 
-func collect(p *types.Package, seen map[string]*types.Package) {
-	for _, q := range p.Imports() {
-		if _, ok := seen[q.Path()]; !ok && q.Path() != "unsafe" && q.Complete() && !strings.Contains(q.Path(), "internal/") && !strings.HasPrefix(q.Path(), "vendor/") {
-			seen[q.Path()] = nil // mentioned only; what is needed of it travels with its users
-		}
-	}
-}
-
 func exportData(fset *token.FileSet, pkgs map[string]*types.Package) ([]byte, error) {
 	var paths []string
-	for path, p := range pkgs {
-		if p != nil {
-			paths = append(paths, path)
-		}
+	for path := range pkgs {
+		paths = append(paths, path)
 	}
 	sort.Strings(paths)
 	var out bytes.Buffer

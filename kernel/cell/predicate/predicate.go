@@ -39,6 +39,14 @@ type value struct {
 	s     stringFunc
 	kind  reflect.Kind
 	fixed bool // does not depend on the row
+	place place
+}
+
+// place says that a value is a field of the row as it is, or the length of one, so that a comparison can read it
+// without a call.
+type place struct {
+	is, length bool
+	offset     uintptr
 }
 
 type compiler struct {
@@ -183,7 +191,7 @@ func (c *compiler) field(e *ast.SelectorExpr) value {
 		give("it reads %s", types.ExprString(e))
 	}
 	off := f.Offset
-	out := value{kind: f.Type.Kind()}
+	out := value{kind: f.Type.Kind(), place: place{is: true, offset: off}}
 	switch out.kind {
 	case reflect.Bool:
 		out.b = func(p unsafe.Pointer) bool { return *(*bool)(unsafe.Add(p, off)) }
@@ -315,8 +323,17 @@ func compare(op token.Token, x, y value) boolFunc {
 	case x.s != nil && y.s != nil:
 		return compareOrdered(op, x.s, y.s, y.fixed)
 	case x.f != nil && y.f != nil:
+		if x.place.is && x.kind == reflect.Float64 && y.fixed {
+			return compareField(op, x.place.offset, y.f(nil))
+		}
 		return compareOrdered(op, x.f, y.f, y.fixed)
 	case x.i != nil && y.i != nil:
+		if x.place.is && (x.kind == reflect.Int || x.kind == reflect.Int64) && y.fixed {
+			if x.place.length { // the length is the second word of a string
+				return compareField(op, x.place.offset+unsafe.Sizeof(uintptr(0)), y.i(nil))
+			}
+			return compareField(op, x.place.offset, y.i(nil))
+		}
 		return compareOrdered(op, x.i, y.i, y.fixed)
 	}
 	give("a comparison of two kinds of values")
@@ -355,6 +372,23 @@ func compareOrdered[T int64 | float64 | string](op token.Token, a, b func(unsafe
 	return func(p unsafe.Pointer) bool { return a(p) >= b(p) }
 }
 
+// compareField compares the 64-bit field at offset with a value.
+func compareField[T int64 | float64](op token.Token, offset uintptr, v T) boolFunc {
+	switch op {
+	case token.EQL:
+		return func(p unsafe.Pointer) bool { return *(*T)(unsafe.Add(p, offset)) == v }
+	case token.NEQ:
+		return func(p unsafe.Pointer) bool { return *(*T)(unsafe.Add(p, offset)) != v }
+	case token.LSS:
+		return func(p unsafe.Pointer) bool { return *(*T)(unsafe.Add(p, offset)) < v }
+	case token.LEQ:
+		return func(p unsafe.Pointer) bool { return *(*T)(unsafe.Add(p, offset)) <= v }
+	case token.GTR:
+		return func(p unsafe.Pointer) bool { return *(*T)(unsafe.Add(p, offset)) > v }
+	}
+	return func(p unsafe.Pointer) bool { return *(*T)(unsafe.Add(p, offset)) >= v }
+}
+
 // Library functions that are pure and total.
 var (
 	stringTests = map[string]func(a, b string) bool{
@@ -376,11 +410,14 @@ func (c *compiler) call(e *ast.CallExpr) value {
 	switch fun := ast.Unparen(e.Fun).(type) {
 	case *ast.Ident:
 		if b, ok := c.info.Uses[fun].(*types.Builtin); ok && b.Name() == "len" {
-			s := c.expr(e.Args[0]).s
+			text := c.expr(e.Args[0])
+			s := text.s
 			if s == nil {
 				give("len of something other than a string")
 			}
-			return value{kind: reflect.Int, i: func(p unsafe.Pointer) int64 { return int64(len(s(p))) }}
+			at := text.place
+			at.length = at.is
+			return value{kind: reflect.Int, place: at, i: func(p unsafe.Pointer) int64 { return int64(len(s(p))) }}
 		}
 	case *ast.SelectorExpr:
 		f, ok := c.info.Uses[fun.Sel].(*types.Func)
