@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"banter/dsl/memo"
@@ -29,8 +31,18 @@ type Capture struct {
 // identify adds what the predicate depends on to a step.
 func (p *Predicate) identify(step memo.Step, name string) memo.Step {
 	step = step.With(name+".predicate", p.Source)
-	for _, c := range p.Captures {
-		step = step.With(name+".captured."+c.Name, c.Type+" "+c.Value)
+	captures := slices.Clone(p.Captures)
+	slices.SortStableFunc(captures, func(a, b Capture) int { return strings.Compare(a.Name, b.Name) })
+	same := 0 // captures of this name so far: two functions may each read a variable of one name
+	for i, c := range captures {
+		if same++; i == 0 || captures[i-1].Name != c.Name {
+			same = 1
+		}
+		part := name + ".captured." + c.Name
+		if same > 1 {
+			part += fmt.Sprintf("#%d", same)
+		}
+		step = step.With(part, c.Type+" "+c.Value)
 	}
 	return step
 }

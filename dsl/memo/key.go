@@ -13,8 +13,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Digest is the SHA-256 of some bytes in lower-case hexadecimal.
@@ -74,6 +77,7 @@ func (s Step) With(name string, v any) Step {
 }
 
 // Canonical is v as JSON with object members sorted and numbers in their shortest form, or the string itself if v is one.
+// JSON writes all bytes that are no text as the same mark: where v holds such bytes, they follow the JSON in hexadecimal.
 func Canonical(v any) (string, error) {
 	switch v := v.(type) {
 	case string:
@@ -91,8 +95,55 @@ func Canonical(v any) (string, error) {
 	if err := dec.Decode(&tree); err != nil {
 		return "", err
 	}
-	b, err = json.Marshal(tree) // maps are written in order of their keys
-	return string(b), err
+	if b, err = json.Marshal(tree); err != nil { // maps are written in order of their keys
+		return "", err
+	}
+	var raw []string
+	notText(reflect.ValueOf(v), &raw, 0)
+	slices.Sort(raw)
+	return string(b) + strings.Join(raw, ""), nil
+}
+
+// notText collects the strings in v that are not UTF-8, each with the way to it.
+func notText(v reflect.Value, found *[]string, depth int) {
+	const deepest = 100 // json.Marshal has refused what is endless
+	if depth > deepest {
+		return
+	}
+	under := func(name string, v reflect.Value) {
+		var inner []string
+		notText(v, &inner, depth+1)
+		for _, s := range inner {
+			*found = append(*found, "\x00"+name+s)
+		}
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if s := v.String(); !utf8.ValidString(s) {
+			*found = append(*found, "="+hex.EncodeToString([]byte(s)))
+		}
+	case reflect.Pointer, reflect.Interface:
+		notText(v.Elem(), found, depth+1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			under(v.Type().Field(i).Name, v.Field(i))
+		}
+	case reflect.Slice, reflect.Array:
+		if v.Type().Elem().Kind() == reflect.Uint8 { // written as base64, or as JSON that was text when it was made
+			return
+		}
+		for i := range v.Len() {
+			under(strconv.Itoa(i), v.Index(i))
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			name := fmt.Sprint(k)
+			if !utf8.ValidString(name) {
+				*found = append(*found, "\x00key="+hex.EncodeToString([]byte(name)))
+			}
+			under(hex.EncodeToString([]byte(name)), v.MapIndex(k))
+		}
+	}
 }
 
 // Key is the digest of the verb and the parts, in order of their names.
