@@ -40,6 +40,7 @@ lint: ## gofmt, go vet, staticcheck, and that generated files are fresh
 	CGO_ENABLED=0 $(GO) vet $$($(GO) list ./... | grep -v cmd/banter-engine)
 	CGO_ENABLED=0 $(GO) run $(STATICCHECK) $$($(GO) list ./... | grep -v cmd/banter-engine)
 	$(GO) run ./internal/sourcedigest -check
+	$(GO) run ./internal/symbols/gen -check
 
 generate: ## write generated files anew
 	$(GO) generate ./dsl ./internal/symbols

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"banter/dsl"
 	"banter/dsl/recipe"
+	"banter/kernel/cell"
 )
 
 type runCmd struct {
@@ -17,11 +19,23 @@ type runCmd struct {
 }
 
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	code := recipe.Run(ctx, c.File, recipe.Interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Stdout: s.out, Stderr: s.err})
+	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Stdout: s.out, Stderr: s.err})
 	if code != dsl.ExitDone {
 		return exitCode(code)
 	}
 	return nil
+}
+
+// interpret runs a recipe with the guarantees that cells have. A verb's failure is told as the verb told it.
+func interpret(ctx context.Context, filename string, src []byte) error {
+	err := cell.RunProgram(ctx, filename, src, cell.Options{})
+	var panicked *cell.Panic
+	if errors.As(err, &panicked) {
+		if e, ok := panicked.Value.(*dsl.Error); ok {
+			return e
+		}
+	}
+	return err
 }
 
 type paramsCmd struct {
@@ -29,5 +43,5 @@ type paramsCmd struct {
 }
 
 func (c *paramsCmd) Run(ctx context.Context, s streams) error {
-	return recipe.PrintParams(ctx, s.out, c.File, recipe.Interpret)
+	return recipe.PrintParams(ctx, s.out, c.File, interpret)
 }
