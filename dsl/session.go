@@ -48,9 +48,10 @@ type shared struct {
 	bundled    bundled
 	explored   atomic.Int64 // pictures of Explore so far
 
-	mu      sync.Mutex
-	steps   []Ran
-	exports []string
+	mu         sync.Mutex
+	steps      []Ran
+	exports    []string
+	modelFiles map[string]memo.File // that were asked for, as they were then
 }
 
 // Ran is one step as it went in this session.
@@ -116,8 +117,9 @@ func Open(c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Session{context.Background(), &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
-		listParams: c.ListParams, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}}, nil
+	all := &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
+		listParams: c.ListParams, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}
+	return &Session{all.withModels(context.Background()), all}, nil
 }
 
 // Close ends the session's native workers. Its results stay in the store.
@@ -157,7 +159,7 @@ func (s *Session) Keys() []memo.Key {
 // Run lets the verbs that body says work in this session until ctx is done. A verb's failure comes back as an [*Error];
 // any other panic goes on.
 func (s *Session) Run(ctx context.Context, body func() error) (err error) {
-	defer attach(&Session{ctx, s.shared})()
+	defer attach(&Session{s.withModels(ctx), s.shared})()
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -234,7 +236,7 @@ func fail(verb, label string, err error) {
 
 // do returns the result of one step, from the store or by work.
 func (s *Session) do(step memo.Step, work func(context.Context, *memo.Draft) error) (memo.Manifest, error) {
-	step = step.With("impl", implementation(step.Verb))
+	step = s.watchModels(step.With("impl", implementation(step.Verb)))
 	key := step.Key()
 	began := time.Now()
 	say := func(e event.Event) {

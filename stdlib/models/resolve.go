@@ -191,7 +191,7 @@ func open(ctx context.Context, path string, kind Kind) (*opened, error) {
 			return nil, &problem.Error{Op: "open model", Path: path, Err: fmt.Errorf("this is a model of kind %s, not %s", found, kind), Fix: "name another"}
 		}
 		m.Kind = found
-		m.SHA256, err = digest(ctx, abs)
+		m.SHA256, err = remembered(ctx, abs)
 		m.files[filepath.Base(abs)] = m.SHA256
 		return m, err
 	}
@@ -212,7 +212,7 @@ func open(ctx context.Context, path string, kind Kind) (*opened, error) {
 		if i, err := e.Info(); err == nil && i.Size() == 0 {
 			return nil, &problem.Error{Op: "open model", Path: p, Err: errors.New("the file is empty"), Fix: "fetch it again"}
 		}
-		if m.files[name], err = digest(ctx, p); err != nil {
+		if m.files[name], err = remembered(ctx, p); err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(&list, "%s  %s\n", m.files[name], name)
@@ -269,6 +269,24 @@ func readRecord(path string) (string, error) {
 		return "", &problem.Error{Op: "check model", Path: path + recordSuffix, Err: errors.New("this is no SHA-256"), Fix: "delete the file and the model, and pull it again"}
 	}
 	return sum, nil
+}
+
+// Digester gives the SHA-256 of a file, in hex.
+type Digester func(ctx context.Context, path string) (string, error)
+
+type digesterKey struct{}
+
+// WithDigester makes [Resolve] take the digests of files from d, which may remember those of files that did not change:
+// without one, each call reads each model from end to end.
+func WithDigester(ctx context.Context, d Digester) context.Context {
+	return context.WithValue(ctx, digesterKey{}, d)
+}
+
+func remembered(ctx context.Context, path string) (string, error) {
+	if d, ok := ctx.Value(digesterKey{}).(Digester); ok {
+		return d(ctx, path)
+	}
+	return digest(ctx, path)
 }
 
 // digest is the SHA-256 of a file, in hex.
