@@ -679,7 +679,7 @@ func (e *Evaluator) eval(text string) (v reflect.Value, err error) {
 	return e.interp.Eval(text)
 }
 
-var position3 = regexp.MustCompile(`^(.*?):(\d+):(\d+): (.*)$`)
+var position3 = regexp.MustCompile(`^(?:(.*?):)?(\d+):(\d+): (.*)$`)
 
 // interpreterFault makes a refusal of what yaegi would not compile.
 func (e *Evaluator) interpreterFault(err error) error {
@@ -782,7 +782,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 	return result, nil
 }
 
-var framePattern = regexp.MustCompile(`^(.*?):(\d+):(\d+): panic: (.*)\(\.\.\.\)`)
+var framePattern = regexp.MustCompile(`^(?:(.*?):)?(\d+):(\d+): panic: (.*)\(\.\.\.\)`)
 
 // panicked makes a *Panic with the positions that yaegi told while it unwound.
 func (e *Evaluator) panicked(value any, goroutine bool) error {

@@ -105,7 +105,7 @@ func (e *Evaluator) fileNumber(name string) int {
 func (e *Evaluator) position(file, line, column string) token.Position {
 	n, _ := strconv.Atoi(line)
 	c, _ := strconv.Atoi(column)
-	if k := n / linesPerFile; file == "_.go" && k > 0 && k < len(e.fileNames) {
+	if k := n / linesPerFile; (file == "_.go" || file == "") && k > 0 && k < len(e.fileNames) {
 		return token.Position{Filename: e.fileNames[k], Line: n % linesPerFile, Column: c}
 	}
 	return token.Position{}
