@@ -93,6 +93,7 @@ func Align(words Transcripts, options ...AlignOption) Pairs {
 	for _, set := range options {
 		set(&o)
 	}
+	o = o.Canonical()
 	step := memo.Step{Verb: "align", Label: plural(len(words.list), "stream")}.With("options", o)
 	for i, l := range words.streams.list {
 		messages, err := l.step.Output("messages.parquet")

@@ -117,6 +117,7 @@ func Train(data Data, options ...TrainOption) Tuned {
 	for _, set := range options {
 		set.train(&o)
 	}
+	o.Options = o.Options.Canonical()
 	rows := data.Rows()
 	model, err := models.Resolve(s.ctx, o.base)
 	if err != nil {

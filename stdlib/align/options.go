@@ -2,6 +2,7 @@ package align
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -75,6 +76,20 @@ const defaultSalt = "banter/align/author/1"
 
 // featureNames are the parts that Options.Without can leave out.
 var featureNames = []string{"overlap", "association", "semantic", "form", "address", "author", "text", "emote"}
+
+// Canonical is o with its defaults written out, so that options which mean the same are the same. What makes no sense
+// stays as it is, for Align to refuse.
+func (o Options) Canonical() Options {
+	full, err := o.withDefaults(0)
+	if err != nil {
+		return o
+	}
+	full.Decoys = o.Decoys // its default depends on the chat's size
+	full.Without = slices.Clone(o.Without)
+	slices.Sort(full.Without)
+	full.Without = slices.Compact(full.Without)
+	return full
+}
 
 // withDefaults fills in what is zero and refuses what makes no sense.
 func (o Options) withDefaults(messages int) (Options, error) {

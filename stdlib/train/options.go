@@ -37,6 +37,9 @@ type Machine struct {
 	Observe         func(StepRecord, float64) // called after each step with its tokens per second; may be nil
 }
 
+// Canonical is o with its defaults written out, so that options which mean the same are the same.
+func (o Options) Canonical() Options { return o.withDefaults() }
+
 func (o Options) withDefaults() Options {
 	if o.Rank == 0 {
 		o.Rank = 16
