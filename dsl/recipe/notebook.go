@@ -1,0 +1,185 @@
+package recipe
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"banter/dsl/memo"
+	"banter/internal/problem"
+)
+
+// Notebook is what freeze and thaw need of a Jupyter notebook (nbformat 4): its cells' texts and the order of their runs.
+type Notebook struct {
+	Cells []Cell
+}
+
+// Cell is one cell of a notebook.
+type Cell struct {
+	Kind   CellKind
+	Source string
+	Run    int // the number in In [n]: in which place the kernel ran it; 0 if it did not
+}
+
+// CellKind is what a cell holds.
+type CellKind string
+
+// The kinds of cells. Others, such as raw ones, are left out.
+const (
+	Code     CellKind = "code"
+	Markdown CellKind = "markdown"
+)
+
+const (
+	maxNotebook  = 256 << 20 // bytes of a file: outputs hold images
+	maxCells     = 10_000
+	maxCellBytes = 1 << 20
+)
+
+// text is a string that nbformat writes whole or as a list of lines.
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	if bytes.HasPrefix(b, []byte("[")) {
+		var lines []string
+		if err := json.Unmarshal(b, &lines); err != nil {
+			return err
+		}
+		*t = text(strings.Join(lines, ""))
+		return nil
+	}
+	return json.Unmarshal(b, (*string)(t))
+}
+
+// ReadNotebook reads a notebook of Banter's kernel.
+func ReadNotebook(file string) (*Notebook, error) {
+	fail := func(err error, fix string) (*Notebook, error) {
+		return nil, &problem.Error{Op: "read notebook", Path: file, Err: err, Fix: fix}
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fail(plain(err), "")
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxNotebook+1))
+	if err != nil {
+		return fail(plain(err), "")
+	}
+	nb, err := parseNotebook(b)
+	if err != nil {
+		return fail(err, "")
+	}
+	return nb, nil
+}
+
+func parseNotebook(b []byte) (*Notebook, error) {
+	if len(b) > maxNotebook {
+		return nil, errors.New("it is too large: clear the outputs and save it again")
+	}
+	var raw struct {
+		Format   *int `json:"nbformat"`
+		Metadata struct {
+			Kernel struct {
+				Name     string `json:"name"`
+				Display  string `json:"display_name"`
+				Language string `json:"language"`
+			} `json:"kernelspec"`
+		} `json:"metadata"`
+		Cells []struct {
+			Type   string `json:"cell_type"`
+			Source text   `json:"source"`
+			Run    *int   `json:"execution_count"`
+		} `json:"cells"`
+	}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return nil, fmt.Errorf("it is not a notebook: %w", err)
+	}
+	if raw.Format == nil {
+		return nil, errors.New("it is not a notebook: it has no nbformat")
+	}
+	if *raw.Format != 4 {
+		return nil, fmt.Errorf("it is of nbformat %d, and only 4 is known: open it in Jupyter and save it", *raw.Format)
+	}
+	k := raw.Metadata.Kernel
+	ours := strings.Contains(strings.ToLower(k.Name+" "+k.Display), "banter")
+	if !ours || k.Language != "" && k.Language != "go" {
+		return nil, fmt.Errorf("it is of the kernel %q and not of Banter (Go): choose that kernel in Jupyter, run all cells and save it", k.Display+" "+k.Name)
+	}
+	if len(raw.Cells) > maxCells {
+		return nil, fmt.Errorf("it has %d cells, and %d are the most that are read", len(raw.Cells), maxCells)
+	}
+	nb := &Notebook{}
+	total := 0
+	for i, c := range raw.Cells {
+		if total += len(c.Source); total > maxSource || len(c.Source) > maxCellBytes {
+			return nil, fmt.Errorf("cell %d: the cells have more text than a recipe can have", i+1)
+		}
+		cell := Cell{Kind: CellKind(c.Type), Source: strings.ReplaceAll(string(c.Source), "\r\n", "\n")}
+		if c.Run != nil && *c.Run > 0 {
+			cell.Run = *c.Run
+		}
+		nb.Cells = append(nb.Cells, cell)
+	}
+	return nb, nil
+}
+
+// Write writes the notebook as Jupyter does: nbformat 4.5, without outputs.
+func (nb *Notebook) Write(w io.Writer) error {
+	type cell struct {
+		Type     string         `json:"cell_type"`
+		ID       string         `json:"id"`
+		Metadata map[string]any `json:"metadata"`
+		Source   []string       `json:"source"`
+	}
+	// A code cell has execution_count and outputs even where they are empty, any other has neither.
+	type codeCell struct {
+		Type     string         `json:"cell_type"`
+		Run      *int           `json:"execution_count"`
+		ID       string         `json:"id"`
+		Metadata map[string]any `json:"metadata"`
+		Outputs  []any          `json:"outputs"`
+		Source   []string       `json:"source"`
+	}
+	cells := []any{}
+	for i, c := range nb.Cells {
+		id := fmt.Sprintf("cell-%d", i+1)
+		lines := strings.SplitAfter(c.Source, "\n")
+		if lines[len(lines)-1] == "" {
+			lines = lines[:len(lines)-1]
+		}
+		if c.Kind == Code {
+			var run *int
+			if c.Run > 0 {
+				run = &c.Run
+			}
+			cells = append(cells, codeCell{"code", run, id, map[string]any{}, []any{}, lines})
+		} else {
+			cells = append(cells, cell{string(c.Kind), id, map[string]any{}, lines})
+		}
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(map[string]any{
+		"cells": cells,
+		"metadata": map[string]any{
+			"kernelspec":    map[string]string{"display_name": "Banter (Go)", "language": "go", "name": "banter"},
+			"language_info": map[string]string{"name": "go", "file_extension": ".go", "mimetype": "text/x-go"},
+		},
+		"nbformat":       4,
+		"nbformat_minor": 5,
+	})
+}
+
+// WriteTo writes the notebook to a file, which appears complete or not at all.
+func (nb *Notebook) WriteTo(file string) error {
+	var b bytes.Buffer
+	if err := nb.Write(&b); err != nil {
+		return err
+	}
+	return memo.WriteFile(file, &b)
+}
