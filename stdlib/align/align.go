@@ -140,13 +140,17 @@ func (m *model) result(ctx context.Context, tr *track) (StreamResult, error) {
 	if err != nil {
 		return StreamResult{}, err
 	}
-	var decoys [][]verdict
+	var decoys [][]float32 // confidence of every target beside shifted speech
 	for _, shift := range decoyShifts(opt, tr, opt.Decoys) {
 		d, err := m.verdicts(ctx, tr, tr, shift)
 		if err != nil {
 			return StreamResult{}, err
 		}
-		decoys = append(decoys, d)
+		windows := make([]float32, len(d))
+		for i := range d {
+			windows[i] = float32(d[i].window)
+		}
+		decoys = append(decoys, windows)
 	}
 	conf := make([]float64, len(real))
 	for i := range real {
@@ -155,9 +159,17 @@ func (m *model) result(ctx context.Context, tr *track) (StreamResult, error) {
 	fdr, curve := m.fdr(tr, real, decoys, conf)
 	out := StreamResult{Stream: tr.in.Stream, FDR: curve}
 	texts := map[[2]int]string{}
+	hashes := map[string]string{}
+	n := 0
+	for i := range real {
+		if real[i].best >= 0 {
+			n++
+		}
+	}
+	out.Pairs = make([]Pair, 0, n)
 	for i := range real {
 		if v := &real[i]; v.best >= 0 {
-			p := m.pair(tr, &tr.tgt[i], v, texts)
+			p := m.pair(tr, &tr.tgt[i], v, texts, hashes)
 			p.Confidence, p.FDR = conf[i], fdr[i]
 			out.Pairs = append(out.Pairs, p)
 		}
@@ -186,8 +198,8 @@ func (m *model) verdicts(ctx context.Context, tr, from *track, shift float64) ([
 	return out, ctx.Err()
 }
 
-// pair writes a verdict down.
-func (m *model) pair(tr *track, t *target, v *verdict, texts map[[2]int]string) Pair {
+// pair writes a verdict down. texts and hashes keep what many pairs share.
+func (m *model) pair(tr *track, t *target, v *verdict, texts map[[2]int]string, hashes map[string]string) Pair {
 	var msg *chat.Message
 	var first, last int // utterances
 	if m.c.opt.Direction == SpeechToChat {
@@ -202,8 +214,14 @@ func (m *model) pair(tr *track, t *target, v *verdict, texts map[[2]int]string) 
 	}
 	words := tr.in.Transcript.Words
 	a, b := tr.utts[first], tr.utts[last]
+	author := authorKey(&msg.Author)
+	hash, ok := hashes[author]
+	if !ok {
+		hash = authorHash(m.c.opt.Salt, author)
+		hashes[author] = hash
+	}
 	p := Pair{
-		Stream: tr.in.Stream, MessageID: msg.ID, AuthorHash: authorHash(m.c.opt.Salt, &msg.Author),
+		Stream: tr.in.Stream, MessageID: msg.ID, AuthorHash: hash,
 		FirstWord: a.First, LastWord: b.Last, Response: msg.Text, MessageTime: msg.Time,
 		Delay:       time.Duration(math.Round(v.delay*1e6)) * time.Microsecond,
 		AuthorRoles: msg.Author.Roles, Emotes: len(msg.Emotes), EmoteOnly: emoteOnly(msg), Deleted: msg.Deleted,
@@ -290,12 +308,8 @@ func (tr *track) padded(first, last int, limit time.Duration) (start, end time.D
 }
 
 // authorHash hides who wrote: a salted digest of the platform's id.
-func authorHash(salt string, a *chat.Author) string {
-	id := a.ID
-	if id == "" {
-		id = "name:" + a.Name
-	}
-	h := sha256.Sum256([]byte(salt + "\x00" + id))
+func authorHash(salt, author string) string {
+	h := sha256.Sum256([]byte(salt + "\x00" + author))
 	return hex.EncodeToString(h[:12])
 }
 
@@ -337,7 +351,7 @@ func (m *model) describe(tr *track, real []verdict, out *StreamResult) {
 	if len(tr.tgt) > 0 {
 		pi = d.Answers / float64(len(tr.tgt))
 	}
-	out.Delay = Delay{Law: fit.law.name(), Mu: fit.mu, Sigma: fit.sigma, Pi: pi, Background: tr.rate,
+	out.Delay = Delay{Law: fit.law.name(), Mu: fit.mu, Sigma: fit.sigma, Pi: pi, Background: (float64(len(tr.tgt)) - d.Answers) / math.Max(1, tr.last-tr.first),
 		LogLik: fit.logEvidence, OtherLaw: fit.other.name(), OtherLogL: fit.otherLog}
 	d.LinkScore = tr.linkScore
 	note := func(format string, args ...any) { d.Notes = append(d.Notes, fmt.Sprintf(format, args...)) }

@@ -45,7 +45,7 @@ func Baseline(method string, in Input, lag []LagPiece) ([]Pair, error) {
 	}
 	tr.setCurve(curve)
 	m := &model{c: c, laws: []law{{}}}
-	texts := map[[2]int]string{}
+	texts, hashes := map[[2]int]string{}, map[string]string{}
 	var out []Pair
 	var js []int32
 	for i := range tr.tgt {
@@ -77,7 +77,7 @@ func Baseline(method string, in Input, lag []LagPiece) ([]Pair, error) {
 			v.first, v.last = tr.around(v.best, method == "fixed window", opt.MaxWindow.Seconds())
 		}
 		v.delay = t.t - tr.arrive[v.best]
-		p := m.pair(tr, t, &v, texts)
+		p := m.pair(tr, t, &v, texts, hashes)
 		p.Confidence = math.Max(0, math.Min(1, score))
 		if !keep {
 			p.FDR = 1

@@ -1,15 +1,20 @@
 package align
 
 import (
+	"cmp"
 	"math"
 	"slices"
 )
+
+// spareAnswers is how far a decoy of what seems to be an answer is spared: it looks like an answer by its text and author,
+// as messages that answer nothing do not.
+const spareAnswers = 0.5
 
 // fdr estimates, for every target, the false discovery rate of the targets at least as confident as it. Two things can be
 // wrong with a pair. The message may answer no speech: how many of those pass is counted on decoys, the same messages
 // against shifted speech, times the share of messages that answer nothing (Storey 2002). Or it answers speech outside of
 // the window: the posterior says how often.
-func (m *model) fdr(tr *track, real []verdict, decoys [][]verdict, conf []float64) ([]float64, []FDRPoint) {
+func (m *model) fdr(tr *track, real []verdict, decoys [][]float32, conf []float64) ([]float64, []FDRPoint) {
 	n := len(real)
 	order := make([]int, 0, n)
 	for i := range real {
@@ -26,13 +31,14 @@ func (m *model) fdr(tr *track, real []verdict, decoys [][]verdict, conf []float6
 		}
 		return 0
 	})
-	var null []float64
+	type copyOf struct{ conf, weight float32 }
+	null := make([]copyOf, 0, n*len(decoys))
 	for _, d := range decoys {
 		for i := range d {
-			null = append(null, d[i].window)
+			null = append(null, copyOf{d[i], float32((1 - spareAnswers*real[i].reply) / float64(len(decoys)))})
 		}
 	}
-	slices.Sort(null)
+	slices.SortFunc(null, func(a, b copyOf) int { return cmp.Compare(b.conf, a.conf) })
 	const low = 0.3
 	below := 0.0
 	for i := range real {
@@ -40,20 +46,28 @@ func (m *model) fdr(tr *track, real []verdict, decoys [][]verdict, conf []float6
 			below++
 		}
 	}
-	k, _ := slices.BinarySearch(null, low)
+	nullBelow := 0.0
+	for _, d := range null {
+		if d.conf < low {
+			nullBelow += float64(d.weight)
+		}
+	}
 	pi0 := 1.0
-	if k > 0 {
-		pi0 = math.Min(1, (below+1)/(float64(k)/float64(len(decoys))))
+	if nullBelow > 0 {
+		pi0 = math.Min(1, (below+1)/nullBelow)
 	}
 	out := make([]float64, n)
 	for i := range out {
 		out[i] = 1
 	}
 	var curve []FDRPoint
-	misplaced := 0.0
+	misplaced, passed, k := 0.0, 0.0, 0
 	for r, i := range order {
-		k, _ := slices.BinarySearch(null, conf[i])
-		wrong := float64(len(null)-k) / float64(len(decoys)) * pi0
+		for k < len(null) && float64(null[k].conf) >= conf[i] {
+			passed += float64(null[k].weight)
+			k++
+		}
+		wrong := passed * pi0
 		if v := &real[i]; v.reply > 0 {
 			misplaced += 1 - v.window/v.reply
 		}

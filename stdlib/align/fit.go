@@ -7,7 +7,7 @@ import (
 
 const (
 	priorShare    = 0.45  // share of messages that answer speech, before any is seen
-	priorMessages = 120    // messages that this is worth
+	priorMessages = 120   // messages that this is worth
 	firstBlur     = 0.5   // s; how little the first lag is trusted
 	blurredRounds = 1     // rounds in which texts are learned before the lag is touched
 	chanceShifts  = 4     // shifted copies of the speech that say, in each round, what chance gives
@@ -123,6 +123,9 @@ func (l *learner) round(round int) {
 		tr.answers = (answers*scale + priorShare*priorMessages) / (float64(len(tr.src)) + 1)
 	}
 	texts.finish()
+	if round >= rounds-2 {
+		texts.discount = pairDiscount
+	}
 	m.weights = l.fitWeights(posts)
 	m.texts = texts
 	if round == blurredRounds-1 {
