@@ -26,7 +26,8 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// interpret runs a recipe with the guarantees that cells have. A verb's failure is told as the verb told it.
+// interpret runs a recipe with the guarantees that cells have. A verb's failure is told as the verb told it; a recipe that
+// a compiler would refuse is a mistake in how the program was called.
 func interpret(ctx context.Context, filename string, src []byte) error {
 	err := cell.RunProgram(ctx, filename, src, cell.Options{})
 	var panicked *cell.Panic
@@ -34,6 +35,10 @@ func interpret(ctx context.Context, filename string, src []byte) error {
 		if e, ok := panicked.Value.(*dsl.Error); ok {
 			return e
 		}
+	}
+	var refused *cell.Error
+	if errors.As(err, &refused) {
+		return &dsl.UsageError{Err: refused}
 	}
 	return err
 }
