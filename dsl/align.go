@@ -134,18 +134,27 @@ const (
 	alignmentFile = "alignment.json"
 )
 
-func (s *Session) alignInto(ctx context.Context, d *memo.Draft, words Transcripts, o align.Options) error {
+// alignInputs gathers what was said and written in each stream.
+func (s *Session) alignInputs(words Transcripts) ([]align.Input, error) {
 	inputs := make([]align.Input, len(words.list))
 	for i, l := range words.streams.list {
 		messages, err := s.messages(l)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		transcript, err := s.transcript(words.list[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		inputs[i] = align.Input{Stream: l.info.ID, Transcript: transcript, Messages: messages}
+	}
+	return inputs, nil
+}
+
+func (s *Session) alignInto(ctx context.Context, d *memo.Draft, words Transcripts, o align.Options) error {
+	inputs, err := s.alignInputs(words)
+	if err != nil {
+		return err
 	}
 	result, err := align.Align(ctx, inputs, o)
 	if err != nil {

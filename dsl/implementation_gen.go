@@ -4,14 +4,15 @@ package dsl
 
 // implementations holds the digest of the code behind each verb.
 var implementations = map[string]string{
-	"load":       "da7f148b43292cb56c65b2b76e0ac8e32ec9975b1212899b7f810e357aeaf745",
-	"transcribe": "01122c0806d8598645edcd08ea797e46deb0070b380cf1f7f03fc1a4b1fd0324",
-	"align":      "34ec153dfc15cc8f38e861985bc6d1587803279310bac13de834d05b15df3a07",
-	"filter":     "d735783191fb2a556826fdbc865a5c0ae2225781ce312c9ee60ce3b6c7c1e3a1",
-	"dataset":    "6600f647576ac080ace45a49b2fba3c21d0f6c4a22eddf70c466bb3629b45282",
-	"plan":       "b6ddfb71034fe6188ed495558f33afadc81591011496fad4b5f7fc6d6bd4aa03",
-	"train":      "f3fcaf0f907f89aaa3dd66aadefd629be7a75e310686ad26975c5ebddaec2824",
-	"eval":       "e1ac463cd8d3964d7fdf2752d750b4bdfeb12526a010b0b3376b986c7a28ca3f",
+	"load":       "7fe15a680872c30518da5945b473c9fdd5a7b01106ec6bafb073f4dc2eb97f62",
+	"transcribe": "598f41835747d4ed1eeff8a50162d1f54490481979a9bf6a938d788381922804",
+	"align":      "1aeaffd4b5e02cae470c048b2a057973dd1fd625fc71882891365ce50a475aba",
+	"filter":     "27307182d01b114e677776f2ede257fbd3c1759df58be75405cf263d42994448",
+	"dataset":    "0a7005b681ae637d6c335fe2a8d7a9ae920cd07d51b3053dadf49b0ecdb3bdac",
+	"plan":       "8194dcf27bb765b6c6b96e6d156ada467131d94c76888fffab308025c485e610",
+	"train":      "3afc3fccb228d2d0272d6fc075b51285423598e12e7acc34d23ee26c5f07b022",
+	"eval":       "a69f9d51dad7fc32d8464ceae94e7fbe0f292b50f7068f3011b498f7d916cac4",
 	"sample":     "d7f72a644f4ff9a81b096939fdd23541e5dcae863c05741a4f7cc5dbefa4f0ed",
-	"score":      "1dd3fb3a807fdc6bc4c6792f56fb7728174425ebe8b0894695b06f450a78ed6b",
+	"review":     "b89cd33791c6b1eeb4813eb5cfc151d7ad52d4989ca3a2a725394d9c7fae69ee",
+	"score":      "6888ca6c20d8736411966c454614c0600abcab72b81944e89b3a4e69b01d09b2",
 }

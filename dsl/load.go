@@ -89,6 +89,8 @@ type loadOptions struct {
 	// These enter the key.
 	Track  int  `json:"track"`
 	Strict bool `json:"strict"`
+	Clock  chat.ClockOptions
+	Emotes []chat.EmoteCode
 }
 
 // Chat names the chat logs by a pattern such as "chat/*.json". A log belongs to the recording with the same name, or to
@@ -105,6 +107,32 @@ func Track(n int) LoadOption { return func(o *loadOptions) { o.Track = n } }
 
 // Strict makes a malformed record in a chat log an error. Without it such records are counted, shown and left out.
 func Strict() LoadOption { return func(o *loadOptions) { o.Strict = true } }
+
+// ChatShift moves every message by d, after all that was inferred about the log's clock.
+func ChatShift(d time.Duration) LoadOption { return func(o *loadOptions) { o.Clock.Shift = d } }
+
+// ChatStart says at which wall-clock time the recordings' first sample was heard, for logs that know only wall-clock times,
+// such as IRC.
+func ChatStart(t time.Time) LoadOption { return func(o *loadOptions) { o.Clock.Start = t.UTC() } }
+
+// ChatFromVideo says that the offsets of a trimmed download count from the start of the whole video, and ChatFromTrim that
+// they count from the trimmed part. Without either it is found from the log.
+func ChatFromVideo() LoadOption { return func(o *loadOptions) { o.Clock.Base = chat.VideoBase } }
+
+// ChatFromTrim says that the offsets of a trimmed download count from the start of the trimmed part.
+func ChatFromTrim() LoadOption { return func(o *loadOptions) { o.Clock.Base = chat.TrimBase } }
+
+// WholeSeconds keeps whole-second offsets as they are: fractions are not recovered.
+func WholeSeconds() LoadOption { return func(o *loadOptions) { o.Clock.Whole = true } }
+
+// ChatEmotes names emotes of BTTV, FFZ and 7TV to recognise besides those that the logs hold.
+func ChatEmotes(provider string, codes ...string) LoadOption {
+	return func(o *loadOptions) {
+		for _, code := range codes {
+			o.Emotes = append(o.Emotes, chat.EmoteCode{Name: code, Provider: provider})
+		}
+	}
+}
 
 // Load finds recordings and their chat logs. pattern is a folder with one sub-folder a stream, a folder of recordings,
 // or a pattern of recordings such as "vods/*.mkv".
@@ -191,7 +219,9 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, inpu
 	if f.chat == "" {
 		stream.Warnings = append(stream.Warnings, "no chat log was found for this recording: it can be transcribed but gives no pairs")
 	} else {
-		log, err := chat.Open(ctx, f.chat, chat.Options{Strict: o.Strict, Clock: chat.ClockOptions{Length: info.Duration}})
+		clock := o.Clock
+		clock.Length = info.Duration
+		log, err := chat.Open(ctx, f.chat, chat.Options{Strict: o.Strict, Emotes: o.Emotes, Clock: clock})
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ var verbs = []struct {
 	{"train", []string{"train.go"}, []string{"stdlib/train", "stdlib/lm/adapter"}},
 	{"eval", []string{"eval.go"}, []string{"stdlib/eval", "stdlib/dataset"}},
 	{"sample", []string{"sample.go"}, []string{"stdlib/lm/generate", "stdlib/lm/chattemplate", "stdlib/lm/tokenizer"}},
+	{"review", []string{"review.go"}, []string{"stdlib/quality"}},
 	{"score", []string{"score.go"}, []string{"stdlib/align", "stdlib/speech"}},
 }
 
