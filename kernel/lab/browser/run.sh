@@ -5,7 +5,8 @@
 # below notebooks/; they are run as copies. Screenshots go to out/browser. Needs Chromium, Node.js and npm, and fetches
 # playwright-core, which brings no browser of its own, into .venv once.
 #
-# Environment: CHROMIUM (the browser), KERNEL (the kernel's name; default banter).
+# Environment: CHROMIUM (the browser), KERNEL (the kernel's name; default banter), SCRIPT (what drives the browser: browse.mjs,
+# which is the default, or displays.mjs).
 set -eu
 
 root=$(cd "$(dirname "$0")/../../.." && pwd -P)
@@ -41,7 +42,7 @@ for _ in $(seq 300); do
 	sleep 0.1
 done
 status=0
-node kernel/lab/browser/browse.mjs "$address" "${KERNEL:-banter}" out/browser "$@" || status=$?
+node "kernel/lab/browser/${SCRIPT:-browse.mjs}" "$address" "${KERNEL:-banter}" out/browser "$@" || status=$?
 mkdir -p out/browser
 cp "$work/.log" out/browser/server.log
 exit $status
