@@ -12,6 +12,8 @@ type evidence struct {
 // platt turns log odds x into a probability, sigmoid(a + b x) (Platt 1999).
 type platt struct{ a, b float64 }
 
+func (p platt) at(x float64) float64 { return p.a + p.b*x }
+
 // calibrate fits the two numbers without labels. Among the targets, answers and others mix; beside shifted speech there
 // are only others, so that the ratio of both densities at log odds x is c (1 + exp(a + b x)): c is the share of others, the
 // rest the odds looked for. The ratio is what a logistic regression of real against shifted estimates. Shifted copies of

@@ -138,7 +138,7 @@ func (s *scored) settle(tr *track, p platt) {
 	}
 	mass := top + math.Log(sum) // log of the rate of answers
 	s.direct = mass + s.odds - math.Log(tr.rate+1e-9)
-	s.reply = sigmoid(p.a + p.b*s.direct)
+	s.reply = sigmoid(p.at(s.direct))
 	for i := range s.cand {
 		s.cand[i].r = s.reply * math.Exp(s.cand[i].r-mass)
 	}
