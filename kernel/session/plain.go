@@ -195,7 +195,11 @@ func tableOf(v reflect.Value) (string, bool) {
 	}
 	b.WriteString("</tbody></table>")
 	hidden := row.NumField() - len(columns)
-	fmt.Fprintf(&b, "<p>%d rows", v.Len())
+	rows := "rows"
+	if v.Len() == 1 {
+		rows = "row"
+	}
+	fmt.Fprintf(&b, "<p>%d %s", v.Len(), rows)
 	if v.Len() > maxRows {
 		fmt.Fprintf(&b, ", the first %d shown", maxRows)
 	}
