@@ -66,7 +66,8 @@ const (
 // HTML is a fragment for a notebook: the table with its style, sortable by its heads where scripts run. Only the rows
 // shown are ever held.
 func (t Table) HTML() string {
-	return `<div class="banter-table">` + tableStyle(`.banter-table`) + t.markup() + `</div>` + sortScript
+	// Said twice, the class outweighs what notebooks say of all tables.
+	return `<div class="banter-table">` + tableStyle(`.banter-table.banter-table`) + t.markup() + `</div>` + sortScript
 }
 
 // markup is the table alone.
@@ -234,7 +235,7 @@ $ {color: var(` + colorName(roleText) + `); background: var(` + colorName(roleGr
 
 // tableRules style tables within $.
 const tableRules = `$ .scroll {overflow-x: auto}
-$ table {border-collapse: collapse; width: 100%; margin: 0; font-size: 13px; text-align: left}
+$ table {border-collapse: collapse; table-layout: auto; width: 100%; margin: 0; font-size: 13px; text-align: left}
 $ th {text-align: left; font-weight: 600; color: var(--banter-c2); border-bottom: 1px solid var(--banter-c4); padding: 6px 12px 6px 0; white-space: nowrap; background: none}
 $ td {text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--banter-c3); background: none; overflow-wrap: anywhere}
 $ td.wide {min-width: 180px}

@@ -118,17 +118,23 @@
       stage.style.height = (host.getAttribute("data-height") || 340) + "px";
       host.appendChild(stage);
       var chart, dark;
+      // Where the stage is not laid out, as notebooks do with cells out of sight, it is drawn when it comes into sight.
       function draw() {
-        if (chart && dark === isDark()) return;
+        if (!stage.clientWidth) return;
+        if (chart && dark === isDark()) {
+          if (chart.getWidth() !== stage.clientWidth) chart.resize();
+          return;
+        }
         dark = isDark();
         if (chart) chart.dispose();
         chart = echarts.init(stage, null, { renderer: "svg" });
         chart.setOption(prepare(option, dark));
+        if (picture) picture.style.display = "none";
       }
       draw();
-      if (picture) picture.style.display = "none";
       new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-      if (w.ResizeObserver) new ResizeObserver(function () { chart.resize(); }).observe(stage);
+      if (w.ResizeObserver) new ResizeObserver(draw).observe(stage);
+      if (w.IntersectionObserver) new IntersectionObserver(draw).observe(stage);
     }).catch(function () { host.removeAttribute("data-live"); }); // the picture stays
   }
 
