@@ -7,7 +7,7 @@ SOURCES := $(shell find cmd dsl stdlib kernel internal -name '*.go' -o -name '*.
 ECHARTS := stdlib/chart/assets/echarts.min.js.gz
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
 
-.PHONY: help demo test test-race lint bench bench-align bench-kernel bench-train native lab notebooks fuzz build generate clean
+.PHONY: help demo test test-race lint bench bench-align bench-kernel bench-train native lab lab-venv notebooks browser build generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -33,7 +33,7 @@ test: build ## run all tests
 	BANTER_REQUIRE_ENGINE=1 $(GO) test ./...
 
 test-race: native ## run the tests of what is concurrent under the race detector
-	$(GO) test -race -short ./dsl/... ./internal/worker/... ./kernel/... ./stdlib/speech/...
+	$(GO) test -race -short ./dsl/... ./internal/worker/... ./internal/gemm/... ./kernel/... ./stdlib/speech/... ./stdlib/align/... ./stdlib/train/...
 
 lint: ## gofmt, go vet, staticcheck, and that generated files are fresh
 	@bad=$$(gofmt -l cmd dsl stdlib kernel internal recipes); if [ -n "$$bad" ]; then echo "not gofmt'ed: $$bad"; exit 1; fi
@@ -59,6 +59,15 @@ bench-train: ## measure training against torch and peft in one run
 
 lab: build ## open notebooks/ in JupyterLab with the kernel installed
 	sh kernel/lab/lab.sh
+
+lab-venv: build ## set up the private virtual environment of JupyterLab, and install the kernel into it
+	sh kernel/lab/lab.sh setup
+
+notebooks: lab-venv ## run all notebooks and save them with their outputs
+	.venv/bin/python kernel/lab/execute.py --save notebooks/*.ipynb
+
+browser: lab-venv ## run the notebooks in JupyterLab in a headless browser; screenshots go to out/browser
+	sh kernel/lab/browser/run.sh
 
 clean: ## remove what was built and run, but not .native and .venv
 	rm -rf bin out .banter $(ECHARTS)
