@@ -42,6 +42,9 @@ func (s *Session) export(m memo.Manifest, name string) error {
 	if err != nil {
 		return err
 	}
+	if s.dry {
+		return nil
+	}
 	ext := filepath.Ext(name)
 	if ext == "" {
 		for _, o := range m.Outputs {
@@ -87,6 +90,9 @@ func (s *Session) writeOut(name string, write func(io.Writer) error) error {
 	path, err := s.inOut(name)
 	if err != nil {
 		return err
+	}
+	if s.dry {
+		return nil
 	}
 	var b bytes.Buffer
 	if err := write(&b); err != nil {

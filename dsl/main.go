@@ -42,6 +42,9 @@ func Main(params any, body func()) {
 		if err := SetParams(params, hosted.params); err != nil {
 			fail("recipe", "", err)
 		}
+		if err := hosted.declare(params); err != nil {
+			fail("recipe", "", err)
+		}
 		body()
 		return
 	}
@@ -98,6 +101,11 @@ const (
 	ExitGate   = 4 // a gate was not passed
 )
 
+// LockError is why a run was refused although its steps succeeded: it is not what the lock file says.
+type LockError struct{ Reason string }
+
+func (e *LockError) Error() string { return e.Reason }
+
 // UsageError is a mistake in how a recipe was called, not in its work.
 type UsageError struct{ Err error }
 
@@ -125,10 +133,13 @@ func Finish(s *Session, show *console.Console, name string, err error) int {
 	}
 	var gate *GateError
 	var usage *UsageError
+	var lock *LockError
 	code := ExitDone
 	switch {
 	case errors.As(err, &gate):
 		code = ExitGate
+	case errors.As(err, &lock):
+		code = ExitLock
 	case errors.As(err, &usage):
 		code = ExitUsage
 	case err != nil:
@@ -148,6 +159,9 @@ type Param struct {
 
 // ListParams describes the struct that params points to.
 func ListParams(params any) ([]Param, error) {
+	if params == nil {
+		return nil, nil
+	}
 	v, err := paramStruct(params)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 func Report(name string, values ...any) {
 	s := current()
 	p, err := gather(values)
-	if err == nil {
+	if err == nil && !s.dry {
 		err = s.writeOut(name, s.page(p).Write)
 	}
 	if err != nil {

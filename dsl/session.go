@@ -42,6 +42,7 @@ type shared struct {
 	jobs       int               // streams worked on at once
 	params     map[string]string // overrides of the recipe's parameters
 	listParams func(any)         // where not nil, Main only passes the parameters to it
+	dry        bool              // steps are looked up, and nothing is written
 	pool       *worker.Pool      // native workers, started on first use
 	decode     decoded           // artifacts in memory
 	front      Frontend          // where values are shown; nil: nowhere
@@ -51,6 +52,7 @@ type shared struct {
 	mu         sync.Mutex
 	steps      []Ran
 	exports    []string
+	given      []Param              // what Main was given, as this run has it
 	modelFiles map[string]memo.File // that were asked for, as they were then
 }
 
@@ -72,6 +74,8 @@ type Config struct {
 	Params map[string]string // overrides of the recipe's parameters
 	Engine string            // the banter-engine program; empty: look for it
 	Front  Frontend          // the notebook page that values are shown on; nil: there is none
+
+	DryRun bool // only look steps up: the first whose result is not there ends the run
 
 	// ListParams, if set, makes Main pass its parameters to it and do nothing else.
 	ListParams func(params any)
@@ -118,7 +122,7 @@ func Open(c Config) (*Session, error) {
 		return nil, err
 	}
 	all := &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
-		listParams: c.ListParams, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}
+		listParams: c.ListParams, dry: c.DryRun, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}
 	return &Session{all.withModels(context.Background()), all}, nil
 }
 
@@ -238,6 +242,9 @@ func fail(verb, label string, err error) {
 func (s *Session) do(step memo.Step, work func(context.Context, *memo.Draft) error) (memo.Manifest, error) {
 	step = s.watchModels(step.With("impl", implementation(step.Verb)))
 	key := step.Key()
+	if s.dry {
+		return s.lookUp(step, key)
+	}
 	began := time.Now()
 	say := func(e event.Event) {
 		e.Verb, e.Label, e.Key = step.Verb, step.Label, string(key)
@@ -279,11 +286,15 @@ func (s *Session) each(n int, f func(*Session, int) error) error {
 	defer cancel(nil)
 	inner := &Session{ctx, s.shared}
 	var wait sync.WaitGroup
+	var missed atomic.Pointer[error] // of a dry run, which looks at all
 	next := make(chan int)
 	for range min(s.jobs, n) {
 		wait.Go(func() {
 			for i := range next {
-				if err := f(inner, i); err != nil {
+				err := f(inner, i)
+				if s.dry && NotMade(err) {
+					missed.Store(&err)
+				} else if err != nil {
 					cancel(err)
 				}
 			}
@@ -299,5 +310,8 @@ feed:
 	}
 	close(next)
 	wait.Wait()
+	if err := missed.Load(); err != nil && ctx.Err() == nil {
+		return *err
+	}
 	return context.Cause(ctx)
 }

@@ -16,10 +16,28 @@ type runCmd struct {
 	Out   string            `help:"Folder for exports and the report." default:"out" placeholder:"DIR"`
 	Jobs  int               `help:"Streams worked on at once (default: one a core)." placeholder:"N"`
 	JSON  bool              `help:"Say what happens as JSON, one object a line." name:"json"`
+
+	Locked     bool   `help:"Hold every output against the lock file beside the recipe, and end with exit code 3 if one differs." xor:"mode"`
+	UpdateLock bool   `help:"Write the lock file when the run is done." xor:"mode"`
+	DryRun     bool   `help:"Run nothing: say which steps are in the store, and what would run." xor:"mode"`
+	Lock       string `help:"The lock file (default: the recipe's name with .lock)." placeholder:"FILE"`
+	Resume     bool   `help:"Go on where an interrupted run stopped. Every run does; this only says so."`
+}
+
+func (c *runCmd) mode() recipe.Mode {
+	switch {
+	case c.Locked:
+		return recipe.Locked
+	case c.UpdateLock:
+		return recipe.UpdateLock
+	case c.DryRun:
+		return recipe.DryRun
+	}
+	return recipe.Plain
 }
 
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Stdout: s.out, Stderr: s.err})
+	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Mode: c.mode(), Lock: c.Lock, Stdout: s.out, Stderr: s.err})
 	if code != dsl.ExitDone {
 		return exitCode(code)
 	}

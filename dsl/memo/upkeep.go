@@ -264,6 +264,39 @@ func (s *Store) SetRoots(name string, keys []Key) error {
 	return nil
 }
 
+// Roots returns the keys that the last run named name needed, in order, and whether there was one.
+func (s *Store) Roots(name string) ([]Key, bool, error) {
+	b, err := os.ReadFile(filepath.Join(s.dir, rootsDir, string(Sum([]byte(name)))))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, s.problem("read store", err)
+	}
+	_, lines, _ := strings.Cut(string(b), "\n")
+	var keys []Key
+	for line := range strings.FieldsSeq(lines) {
+		keys = append(keys, Key(line))
+	}
+	return keys, true, nil
+}
+
+// RootNames lists the runs that have roots, sorted.
+func (s *Store) RootNames() ([]string, error) {
+	var names []string
+	err := s.walk(rootsDir, func(path string, _ fs.FileInfo) error {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return s.problem("read store", err)
+		}
+		name, _, _ := strings.Cut(string(b), "\n")
+		names = append(names, name)
+		return nil
+	})
+	slices.Sort(names)
+	return names, err
+}
+
 func (s *Store) roots() (map[Key]bool, error) {
 	keep := map[Key]bool{}
 	err := s.walk(rootsDir, func(path string, _ fs.FileInfo) error {

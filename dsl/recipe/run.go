@@ -17,6 +17,7 @@ import (
 
 	"banter/dsl"
 	"banter/dsl/console"
+	"banter/dsl/event"
 	"banter/internal/problem"
 )
 
@@ -30,9 +31,22 @@ type Options struct {
 	Params map[string]string // overrides of the recipe's parameters
 	Jobs   int               // streams worked on at once; 0: one a core
 	JSON   bool              // say what happens as JSON, one object a line
+	Mode   Mode              // what to do besides
+	Lock   string            // the lock file; empty: LockFile of the recipe
 	Stdout io.Writer
 	Stderr io.Writer
 }
+
+// Mode is what a run does besides running.
+type Mode int
+
+// The modes.
+const (
+	Plain      Mode = iota
+	Locked          // hold every output against the lock file
+	UpdateLock      // write the lock file
+	DryRun          // run nothing: say what is in the store and what would run
+)
 
 // maxSource bounds what is read as a recipe.
 const maxSource = 4 << 20
@@ -44,35 +58,71 @@ func Run(ctx context.Context, file string, interpret Interpreter, o Options) int
 	if err != nil {
 		return dsl.Finish(nil, show, file, &dsl.UsageError{Err: err})
 	}
-	session, err := dsl.Open(dsl.Config{Store: o.Store, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params})
+	if o.Lock == "" {
+		o.Lock = LockFile(file)
+	}
+	var lock *Lock
+	if o.Mode == Locked {
+		if lock, err = ReadLock(o.Lock); err != nil {
+			return dsl.Finish(nil, show, file, &dsl.UsageError{Err: err})
+		}
+	}
+	config := dsl.Config{Store: o.Store, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params, DryRun: o.Mode == DryRun}
+	if o.Mode == DryRun {
+		config.Sink = nil
+	}
+	session, err := dsl.Open(config)
 	if err != nil {
 		return dsl.Finish(nil, show, file, err)
 	}
 	defer session.Close()
 	err = session.Run(ctx, func() error { return interpret(ctx, file, src) })
+	if o.Mode == DryRun && (err == nil || dsl.NotMade(err)) {
+		p, err := planOf(session, file, src)
+		if err == nil {
+			err = p.write(o.Stdout, o.JSON)
+		}
+		if err != nil {
+			return dsl.Finish(nil, show, file, err)
+		}
+		return dsl.ExitDone
+	}
+	var gate *dsl.GateError
+	if o.Mode != Plain && (err == nil || o.Mode == Locked && errors.As(err, &gate)) {
+		if e := settle(session, lock, o, show); e != nil {
+			err = e
+		}
+	}
 	return dsl.Finish(session, show, rootName(file), err)
+}
+
+// settle holds a run against its lock, or writes that.
+func settle(session *dsl.Session, lock *Lock, o Options, show *console.Console) error {
+	now, err := NewLock(session)
+	if err != nil {
+		return err
+	}
+	say := func(format string, args ...any) {
+		show.Event(event.Event{State: event.Note, Verb: "lock", Text: fmt.Sprintf(format, args...)})
+	}
+	switch o.Mode {
+	case Locked:
+		if err := lock.Verify(now); err != nil {
+			return err
+		}
+		say("all %d steps gave the bytes that %s says", len(lock.Steps), o.Lock)
+	case UpdateLock:
+		if err := now.WriteTo(o.Lock); err != nil {
+			return err
+		}
+		say("wrote %s: %d steps", o.Lock, len(now.Steps))
+	}
+	return nil
 }
 
 // PrintParams lists the parameters of the recipe in file, with their types, defaults and help, without running it.
 func PrintParams(ctx context.Context, w io.Writer, file string, interpret Interpreter) error {
-	src, err := read(file)
-	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "banter-params-") // a session wants a store; this one stays empty
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	var list []dsl.Param
-	session, err := dsl.Open(dsl.Config{Store: dir, ListParams: func(params any) { list, err = dsl.ListParams(params) }})
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	if e := session.Run(ctx, func() error { return interpret(ctx, file, src) }); e != nil {
-		return e
-	}
+	list, err := Params(ctx, file, interpret)
 	if err != nil {
 		return err
 	}
@@ -81,6 +131,29 @@ func PrintParams(ctx context.Context, w io.Writer, file string, interpret Interp
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", p.Name, p.Type, p.Default, p.Help)
 	}
 	return t.Flush()
+}
+
+// Params are the parameters of the recipe in file. It does not run.
+func Params(ctx context.Context, file string, interpret Interpreter) ([]dsl.Param, error) {
+	src, err := read(file)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "banter-params-") // a session wants a store; this one stays empty
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	var list []dsl.Param
+	session, err := dsl.Open(dsl.Config{Store: dir, ListParams: func(params any) { list, err = dsl.ListParams(params) }})
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	if e := session.Run(ctx, func() error { return interpret(ctx, file, src) }); e != nil {
+		return nil, e
+	}
+	return list, err
 }
 
 // rootName names a recipe among the roots of a store, whatever folder it was run from.

@@ -1,0 +1,143 @@
+package recipe
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"banter/dsl"
+	"banter/dsl/memo"
+)
+
+// plan is what a dry run found: the steps whose keys can be known, and the verbs that follow the first result that is not
+// there.
+type plan struct {
+	Kind  string        `json:"event"` // "plan"
+	Steps []plannedStep `json:"steps"`
+	Then  []string      `json:"then"` // verbs of the recipe, in its order
+}
+
+type plannedStep struct {
+	Verb  string   `json:"step"`
+	Label string   `json:"label,omitempty"`
+	Key   memo.Key `json:"key"`
+	State string   `json:"state"` // "hit" or "will run"
+}
+
+// planOf tells what a dry run saw.
+func planOf(s *dsl.Session, file string, src []byte) (plan, error) {
+	p := plan{Kind: "plan", Steps: []plannedStep{}, Then: []string{}}
+	calls := map[string]int{} // steps of each verb up to the first that misses
+	missed := ""
+	for _, r := range s.Ran() {
+		state := "hit"
+		if r.Err != nil {
+			state = "will run"
+			if !dsl.NotMade(r.Err) {
+				return p, r.Err
+			}
+			missed = r.Step.Verb
+		}
+		calls[r.Step.Verb]++
+		p.Steps = append(p.Steps, plannedStep{r.Step.Verb, r.Step.Label, r.Key, state})
+	}
+	slices.SortStableFunc(p.Steps, func(a, b plannedStep) int { // a verb's streams are looked at side by side
+		if a.Verb != b.Verb || a.Verb != "load" && a.Verb != "transcribe" {
+			return 0
+		}
+		switch {
+		case a.Label < b.Label:
+			return -1
+		case a.Label > b.Label:
+			return 1
+		}
+		return 0
+	})
+	if missed != "" {
+		then, err := follow(file, src, missed, calls[missed])
+		if err != nil {
+			return p, err
+		}
+		p.Then = then
+	}
+	return p, nil
+}
+
+// callOf names the calls that do a verb's steps.
+var callOf = map[string][]string{"load": {"Load"}, "transcribe": {"Transcribe", "Words"}, "align": {"Align"}, "filter": {"Filter"}, "dataset": {"Dataset"},
+	"plan": {"Train"}, "train": {"Train"}, "eval": {"Eval"}, "sample": {"Sample"}, "score": {"Score"}}
+
+// follow lists the verbs in a recipe's source behind the call that did the n-th step of a verb. It is what the text says:
+// a loop's verbs are listed once.
+func follow(file string, src []byte, verb string, n int) ([]string, error) {
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, file, src, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, err
+	}
+	known := []string{"Load", "Transcribe", "Words", "Align", "Filter", "Dataset", "Train", "Eval", "Sample", "Score", "Export", "ExportSubtitles", "Report", "Gate"}
+	type call struct {
+		name string
+		end  token.Pos
+	}
+	var calls []call
+	ast.Inspect(f, func(node ast.Node) bool {
+		if c, ok := node.(*ast.CallExpr); ok {
+			if sel, ok := c.Fun.(*ast.SelectorExpr); ok {
+				if id, ok := sel.X.(*ast.Ident); ok && id.Name == "dsl" && slices.Contains(known, sel.Sel.Name) {
+					calls = append(calls, call{sel.Sel.Name, c.End()})
+				}
+			}
+		}
+		return true
+	})
+	slices.SortStableFunc(calls, func(a, b call) int { return int(a.end - b.end) }) // arguments come before the call that they are given to
+	if verb == "load" || verb == "transcribe" {
+		n = 1 // one call does many steps
+	}
+	at := 0
+	for i, c := range calls {
+		if slices.Contains(callOf[verb], c.name) {
+			if at = i + 1; n == 1 {
+				break
+			}
+			n--
+		}
+	}
+	then := []string{}
+	for _, c := range calls[at:] {
+		then = append(then, c.name)
+	}
+	return then, nil
+}
+
+func (p plan) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(p)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	hits := 0
+	for _, s := range p.Steps {
+		if s.State == "hit" {
+			hits++
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Verb, s.Label, s.State, s.Key.Short())
+	}
+	for _, name := range p.Then {
+		fmt.Fprintf(t, "  %s\t\twill follow\t\n", name)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if hits == len(p.Steps) {
+		_, err := fmt.Fprintf(w, "all %d steps are in the store: nothing is left to do but to write the exports\n", hits)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d of these steps are in the store, %d will run; the keys of what follows depend on them\n", hits, len(p.Steps)-hits)
+	return err
+}
