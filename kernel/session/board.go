@@ -43,9 +43,17 @@ type bar struct {
 
 func newBoard(s *Session, r *run) *board { return &board{session: s, run: r, byID: map[string]*bar{}} }
 
-// report takes progress that belongs to no verb.
+// loose names work that belongs to no verb, such as the hashing of a model's file.
+const loose = "working"
+
+// report takes progress of such work. Nobody says when it ends: its last unit does.
 func (b *board) report(r progress.Report) {
-	b.event(event.Event{State: event.Progress, Verb: "working", Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note})
+	e := event.Event{State: event.Progress, Verb: loose, Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note}
+	b.event(e)
+	if r.Total > 0 && r.Done >= r.Total {
+		e.State = event.Done
+		b.event(e)
+	}
 }
 
 func (b *board) event(e event.Event) {
@@ -64,7 +72,10 @@ func (b *board) event(e event.Event) {
 	}
 	id := title + "\x00" + e.Key
 	x := b.byID[id]
-	if x == nil || (e.State == event.Started && !x.ended.IsZero()) {
+	again := x != nil && !x.ended.IsZero() && (e.State == event.Started || e.Verb == loose && e.State == event.Progress)
+	if again && x.display == "" { // nobody has seen it
+		*x = bar{title: x.title, began: time.Now()}
+	} else if x == nil || again {
 		if len(b.bars) == maxSteps {
 			return
 		}
