@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +24,9 @@ var (
 	errReadOnly  = syscall.EROFS
 	errNotFolder = syscall.ENOTDIR
 )
+
+// buffers are for reading files.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 1<<18); return &b }}
 
 // hashFile reads a file from end to end.
 func hashFile(ctx context.Context, path string) (Digest, int64, error) {
@@ -39,7 +43,9 @@ func hashFile(ctx context.Context, path string) (Digest, int64, error) {
 		return "", 0, fmt.Errorf("%s is not a regular file", path)
 	}
 	h := sha256.New()
-	buf := make([]byte, 1<<18)
+	held := buffers.Get().(*[]byte)
+	defer buffers.Put(held)
+	buf := *held
 	var n int64
 	for {
 		if err := ctx.Err(); err != nil {
