@@ -4,15 +4,15 @@ package dsl
 
 // implementations holds the digest of the code behind each verb.
 var implementations = map[string]string{
-	"load":       "7fe15a680872c30518da5945b473c9fdd5a7b01106ec6bafb073f4dc2eb97f62",
-	"transcribe": "598f41835747d4ed1eeff8a50162d1f54490481979a9bf6a938d788381922804",
-	"align":      "1aeaffd4b5e02cae470c048b2a057973dd1fd625fc71882891365ce50a475aba",
-	"filter":     "27307182d01b114e677776f2ede257fbd3c1759df58be75405cf263d42994448",
-	"dataset":    "0a7005b681ae637d6c335fe2a8d7a9ae920cd07d51b3053dadf49b0ecdb3bdac",
-	"plan":       "8194dcf27bb765b6c6b96e6d156ada467131d94c76888fffab308025c485e610",
-	"train":      "3afc3fccb228d2d0272d6fc075b51285423598e12e7acc34d23ee26c5f07b022",
-	"eval":       "a69f9d51dad7fc32d8464ceae94e7fbe0f292b50f7068f3011b498f7d916cac4",
-	"sample":     "d7f72a644f4ff9a81b096939fdd23541e5dcae863c05741a4f7cc5dbefa4f0ed",
-	"review":     "b89cd33791c6b1eeb4813eb5cfc151d7ad52d4989ca3a2a725394d9c7fae69ee",
-	"score":      "6888ca6c20d8736411966c454614c0600abcab72b81944e89b3a4e69b01d09b2",
+	"load":       "6443dd580e2df862cb86b92bcb16e6aa6ccfa76756ae0de6a53db2ba4085d478",
+	"transcribe": "1548f01d352baecdde3f299dbd197e5e3e2a2c6fb30bc8ef26008d048d4fe45b",
+	"align":      "481e0d43e6434ad85e0510f5a298bc19f15c1955ce5392bccf422997e06ed3cd",
+	"filter":     "15a75587e5aa70f1bdff184a5c688eb62e1c710506e651f4ec60777025f6a617",
+	"dataset":    "f6fdceddd31301cbbc632730fb8d00184ec58fb52b47a7315edd1d867ea0c5fa",
+	"plan":       "99e4c2940499339246e0724a6a4d7836df548d70955f78ead69bcc40a5822ba1",
+	"train":      "99e4c2940499339246e0724a6a4d7836df548d70955f78ead69bcc40a5822ba1",
+	"eval":       "9c9458c574d5d5cbc426f19ddf4891743b58383c3bb8993179f82464f55855a4",
+	"sample":     "1c7b434d501a12c1b26fe57672394054f15a90c5f7ac51ac09485947336dd7a4",
+	"review":     "79926bfec2dda10f7ef29d460af40385c6e4a3d0afca9822c7d6fe3ec0e78753",
+	"score":      "cf6cf27de73579ac400a1ce252498e4278d57ab873aacd51679d028177b0a626",
 }

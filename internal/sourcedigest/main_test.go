@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,7 +12,7 @@ import (
 // house is a small module of the same name, with a verb in package dsl that is built from two packages.
 var house = map[string]string{
 	"go.mod":                        "module banter\n\ngo 1.26\n",
-	"dsl/align.go":                  "package dsl\n\n// Align aligns.\nfunc Align() int { return 1 }\n",
+	"dsl/align.go":                  "package dsl\n\nimport (\n\t\"banter/internal/problem\"\n\t\"banter/stdlib/align\"\n)\n\n// Align aligns.\nfunc Align() int { problem.Show(); align.Align(); return 1 }\n",
 	"dsl/load.go":                   "package dsl\n\nfunc Load() int { return 1 }\n",
 	"stdlib/align/align.go":         "package align\n\nimport (\n\t\"banter/internal/gemm\"\n\t\"banter/internal/progress\"\n)\n\nfunc Align() int { progress.Tell(); return gemm.Mul(2) }\n",
 	"stdlib/chat/chat.go":           "package chat\n\nfunc Read() {}\n",
@@ -20,6 +21,10 @@ var house = map[string]string{
 	"internal/gemm/gemm_amd64.s":    "// nothing\n",
 	"internal/gemm/gemm_test.go":    "package gemm\n",
 	"internal/gemm/table.txt":       "1 2 3\n",
+	"internal/problem/problem.go":   "package problem\n\nfunc Show() {}\n",
+	"cmd/engine/main.go":            "// An engine.\npackage main\n\nfunc main() {}\n",
+	"cmd/engine/words.cpp":          "int words() { return 1; }\n",
+	"cmd/engine/README.md":          "read me\n",
 	"internal/progress/progress.go": "package progress\n\nfunc Tell() {}\n",
 }
 
@@ -44,7 +49,7 @@ func digestIn(t *testing.T, change map[string]string) string {
 		}
 	}
 	t.Chdir(dir)
-	d, err := digestOf([]string{"align.go"}, []string{"stdlib/align"})
+	d, err := digestOf([]string{"align.go"}, []string{"cmd/engine"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,8 +78,15 @@ func TestDigest(t *testing.T) {
 		{"comment removed", edited("dsl/align.go", "// Align aligns.\n", ""), true},
 		{"comment within a function below", edited("internal/gemm/gemm.go", "{ return", "{ /* a remark */ return"), true},
 		{"layout", edited("internal/gemm/gemm.go", "{ return len(table) * x }", "{\n\n\treturn len(table)*x\n}"), true},
+		{"arguments on lines of their own", edited("internal/gemm/gemm.go", "(x int)", "(\n\tx int,\n)"), true},
 		{"test", edited("internal/gemm/gemm_test.go", "package gemm\n", "package gemm\n\nvar x = 1\n"), true},
 		{"package that cannot change a result", edited("internal/progress/progress.go", "{}", "{ println() }"), true},
+		{"package that cannot change a result, imported by the verb", edited("internal/problem/problem.go", "{}", "{ println() }"), true},
+		{"comment in the engine", edited("cmd/engine/main.go", "An engine", "The engine"), true},
+		{"what is said of the engine", edited("cmd/engine/README.md", "read", "write"), true},
+		{"the engine", edited("cmd/engine/main.go", "{}", "{ println() }"), false},
+		{"the engine's C++", edited("cmd/engine/words.cpp", "1", "2"), false},
+		{"import of the verb", edited("dsl/align.go", "align.Align()", "align.Align(); align.Align()"), false},
 		{"another verb", edited("dsl/load.go", "1", "2"), true},
 		{"package of another verb", edited("stdlib/chat/chat.go", "{}", "{ println() }"), true},
 		{"the verb", edited("dsl/align.go", "return 1", "return 2"), false},
@@ -101,18 +113,24 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// TestVerbsAreCovered finds each verb's files and packages in this module.
+// TestVerbsAreCovered finds, for each verb, that its own work is behind its digest.
 func TestVerbsAreCovered(t *testing.T) {
-	root := filepath.Join("..", "..")
+	t.Chdir(filepath.Join("..", ".."))
 	for _, v := range verbs {
+		var all []string
 		for _, f := range v.files {
-			if _, err := os.Stat(filepath.Join(root, "dsl", f)); err != nil {
+			list, err := imports(f)
+			if err != nil {
 				t.Errorf("%s: %v", v.name, err)
 			}
+			all = append(all, list...)
 		}
-		for _, p := range v.packages {
-			if found, err := filepath.Glob(filepath.Join(root, p, "*.go")); err != nil || len(found) == 0 {
-				t.Errorf("%s: package %s has no files", v.name, p)
+		if !slices.ContainsFunc(all, func(p string) bool { return strings.HasPrefix(p, "stdlib/") }) {
+			t.Errorf("%s: none of %v imports a package of stdlib", v.name, v.files)
+		}
+		for _, dir := range v.folders {
+			if err := hashFolder(&strings.Builder{}, dir); err != nil {
+				t.Errorf("%s: %v", v.name, err)
 			}
 		}
 	}
