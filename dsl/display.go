@@ -214,6 +214,13 @@ func (p Pairs) MimeBundle() map[string]any {
 	return v.forms()
 }
 
+// MimeBundle draws what each rule took, with examples.
+func (f Filtered) MimeBundle() map[string]any {
+	var v view
+	v.waterfall(f)
+	return v.forms()
+}
+
 // alignmentTable says for each stream what Align found.
 func alignmentTable(streams []align.StreamSummary) grid {
 	g := grid{columns: []chart.Column{{Name: "stream"}, {Name: "pairs", Right: true}, {Name: "at FDR 0.05", Right: true}, {Name: "at FDR 0.1", Right: true}, {Name: "at FDR 0.2", Right: true},

@@ -100,10 +100,11 @@ func displays(n *notebook, streams Streams, words Transcripts) map[string]displa
 	pairs := Align(words)
 	good := Filter(pairs, FDR.AtMost(0.3), NoCommands(), Length(1, 40))
 	score, _ := Score(pairs, 0.1)
+	took, _ := good.Filtered()
 	return map[string]displayer{
 		"streams": streams, "transcripts": words, "pairs": pairs, "filtered": good, "rows": good.Rows(), "score": score,
 		"histogram": Histogram(pairs, Confidence, 0.5), "words": Histogram(pairs, ResponseWords), "lag": LagChart(pairs), "delay": DelayChart(pairs), "fdr": FDRChart(pairs),
-		"messages": MessagesPerMinute(streams), "waterfall": Waterfall(good), "unfiltered": Waterfall(pairs), "sound": Play(streams, "s1", 30*Second, 32*Second), "threshold": Explore(pairs),
+		"messages": MessagesPerMinute(streams), "waterfall": Waterfall(good), "took": took, "unfiltered": Waterfall(pairs), "sound": Play(streams, "s1", 30*Second, 32*Second), "threshold": Explore(pairs),
 	}
 }
 
@@ -190,6 +191,7 @@ func TestWhatDisplaysSay(t *testing.T) {
 			"lag":         {"estimated lag", "true lag"},
 			"delay":       {"fitted law"},
 			"waterfall":   {"fdr", "Examples"},
+			"took":        {"Pairs left after each rule", "Examples"},
 			"unfiltered":  {"straight from Align"},
 			"sound":       {"s1 from 00:30.0 to 00:32.0"},
 		} {
@@ -343,4 +345,32 @@ func TestChartsOfANotebookShareOneLibrary(t *testing.T) {
 	if (&bundled{}).charts(nil) != "" {
 		t.Error("without a page there is nobody to send it to")
 	}
+}
+
+func TestExploreOfManyStreams(t *testing.T) {
+	var pairs []Pair
+	for i := range 5000 {
+		c := float64(i%997) / 997
+		pairs = append(pairs, Pair{Stream: fmt.Sprint("stream ", i/50), Confidence: c, FDR: 1 - c, Speech: strings.Repeat("<b>", 1000), Response: strings.Repeat("\u202e", 1000)})
+	}
+	c := newCurve(pairs)
+	if len(c.streams) != exploreStreams+1 || len(c.samples) > edges*sampledPerBin {
+		t.Errorf("%d streams and %d samples", len(c.streams), len(c.samples))
+	}
+	for _, edge := range []int{0, 50, 120, edges} {
+		want := 0
+		for _, p := range pairs {
+			if p.Confidence >= float64(edge)/edges {
+				want++
+			}
+		}
+		if kept, wrong := c.at(edge); kept != want || wrong < 0 || wrong > float64(kept) {
+			t.Errorf("at edge %d: %d kept, %g wrong, want %d kept", edge, kept, wrong, want)
+		}
+	}
+	forms := (&Threshold{curve: c}).picture("a", "k")
+	if n := len(forms["text/html"].(string)); n > 1<<20 {
+		t.Errorf("the picture has %d bytes", n)
+	}
+	checkMarkup(t, "many", forms["text/html"].(string))
 }

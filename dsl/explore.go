@@ -75,21 +75,13 @@ func binOf(confidence float64) int {
 func newCurve(pairs []Pair) *curve {
 	c := &curve{total: len(pairs)}
 	index := map[string]int{}
-	lowest := [][edges]int{} // for each stream and bin: the least confident pair, counted from 1
+	lowest := make([][edges]int, exploreStreams+1) // for each stream and bin: the least confident pair, counted from 1
 	perBin := [edges]int{}
+	at := 0
 	for i := range pairs {
 		p := &pairs[i]
-		at, known := index[p.Stream]
-		if !known {
-			at = min(len(index), exploreStreams)
-			index[p.Stream] = at
-			if at == len(c.streams) {
-				name := inert(p.Stream, 60)
-				if at == exploreStreams {
-					name = "other streams"
-				}
-				c.streams, lowest = append(c.streams, streamCurve{Name: name}), append(lowest, [edges]int{})
-			}
+		if i == 0 || p.Stream != pairs[i-1].Stream { // pairs come stream by stream
+			at = c.stream(index, p.Stream)
 		}
 		bin := binOf(p.Confidence)
 		c.streams[at].Count[bin]++
@@ -114,6 +106,24 @@ func newCurve(pairs []Pair) *curve {
 	slices.SortFunc(c.streams, func(a, b streamCurve) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortStableFunc(c.samples, func(a, b sampled) int { return a.Bin - b.Bin })
 	return c
+}
+
+// stream is the index of a stream's counts.
+func (c *curve) stream(index map[string]int, name string) int {
+	at, known := index[name]
+	if known {
+		return at
+	}
+	at = min(len(index), exploreStreams)
+	index[name] = at
+	if at == len(c.streams) {
+		shown := inert(name, 60)
+		if at == exploreStreams {
+			shown = "other streams"
+		}
+		c.streams = append(c.streams, streamCurve{Name: shown})
+	}
+	return at
 }
 
 // at counts the pairs at or above an edge, and how many of them are expected to be wrong.

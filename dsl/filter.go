@@ -159,7 +159,7 @@ func Length(min, max int) Rule { return Rule{quality.Words{Min: min, Max: max}} 
 func MaskPII(kinds ...string) Rule { return Rule{quality.MaskPII{Kinds: kinds}} }
 
 // Filtered is what a Filter did: rule by rule, how many it took, and examples.
-type Filtered = quality.Report
+type Filtered struct{ quality.Report }
 
 // filterStep is one stage of a Filter: rules that are data, or a predicate.
 type filterStep struct {
@@ -253,7 +253,7 @@ func (s *Session) filterInto(ctx context.Context, d *memo.Draft, in Pairs, stage
 			return err
 		}
 	}
-	report := Filtered{In: len(pairs), Steps: []quality.Step{}}
+	report := Filtered{quality.Report{In: len(pairs), Steps: []quality.Step{}}}
 	var dropped []quality.Dropped
 	for _, st := range stages {
 		if st.predicate != nil {
