@@ -488,7 +488,7 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared, inits strin
 			}
 			if texts || len(names) > 1 {
 				for _, n := range names {
-					tail += l.alias(supportPath) + ".Text(" + l.alias("fmt") + ".Sprint(" + n + "))\n"
+					tail += l.alias(supportPath) + ".Text(" + l.alias("fmt") + ".Sprint(" + l.alias(supportPath) + ".Plain(" + n + ")))\n"
 				}
 			}
 			tail += "return"
@@ -757,6 +757,9 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 		return result, e.diagnose(e.interpreterFault(out.err))
 	}
 	if p.result != nil && run.reached {
+		if out.value.IsValid() && out.value.CanInterface() && out.value.Kind() == reflect.Struct {
+			out.value = reflect.ValueOf(plain(out.value.Interface()))
+		}
 		result.TypeString = types.TypeString(p.result, func(p *types.Package) string {
 			if p.Path() == "main" {
 				return ""

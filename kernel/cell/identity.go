@@ -48,7 +48,7 @@ func isPredicate(t types.Type) bool {
 
 // argument lowers the i-th argument of a call.
 func (l *lowering) argument(x *ast.CallExpr, i int, a ast.Expr) string {
-	text := l.expr(a)
+	text := l.passed(x, i, a)
 	if t := l.info.TypeOf(a); t != nil && isPredicate(l.subs.of(t)) && l.calleeIsVerb(x) {
 		p := &passedFunc{info: l.info, pos: l.e.fset.Position(a.Pos())}
 		l.identify(p, a)
@@ -68,6 +68,36 @@ func (l *lowering) argument(x *ast.CallExpr, i int, a ast.Expr) string {
 	}
 	return l.shown(x, i, a, text)
 }
+
+// passed lowers the i-th argument of a call as its parameter gets it.
+func (l *lowering) passed(x *ast.CallExpr, i int, a ast.Expr) string {
+	if f := l.callee(x); f != nil && f.Pkg() != nil && f.Pkg().Path() != "main" && keepsNothing[f.Pkg().Path()] {
+		return l.expr(a)
+	}
+	sig, ok := l.typeOf(x.Fun).Underlying().(*types.Signature)
+	if !ok {
+		return l.expr(a)
+	}
+	param := func(i int) types.Type {
+		n := sig.Params().Len()
+		if sig.Variadic() && i >= n-1 && !x.Ellipsis.IsValid() {
+			return sig.Params().At(n - 1).Type().(*types.Slice).Elem()
+		}
+		if i >= n {
+			return nil
+		}
+		return sig.Params().At(i).Type()
+	}
+	l.spread(a, param)
+	text := l.into(a, param(i))
+	if t := l.subs.of(param(i)); t != nil && types.IsInterface(t) && !isTupleType(l.typeOf(a)) && !l.info.Types[a].IsNil() {
+		return "(" + text + ")" // the interpreter boxes the result of a call once more where it is an argument itself
+	}
+	return text
+}
+
+// keepsNothing are packages whose functions are done with their arguments when they return.
+var keepsNothing = map[string]bool{"fmt": true, "log": true, "sort": true, "errors": true, "reflect": true, "encoding/json": true}
 
 // calleeIsVerb reports whether x calls a function of the dsl.
 func (l *lowering) calleeIsVerb(x *ast.CallExpr) bool {

@@ -205,6 +205,9 @@ func (l *lowering) expr(x ast.Expr) string {
 		if s, ok := l.instance(x.X); ok {
 			return s
 		}
+		if m, ok := l.typeOf(x.X).Underlying().(*types.Map); ok {
+			l.checkKey(m, x)
+		}
 		return l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Index) + "]"
 	case *ast.IndexListExpr:
 		if s, ok := l.instance(x.X); ok {
@@ -682,7 +685,17 @@ func (l *lowering) composite(x *ast.CompositeLit) string {
 			b.WriteString(l.typ(t, x))
 		}
 	}
-	_, isStruct := underlyingElem(t).(*types.Struct)
+	st, isStruct := underlyingElem(t).(*types.Struct)
+	var elem, key types.Type
+	switch u := underlyingElem(t).(type) {
+	case *types.Slice:
+		elem = u.Elem()
+	case *types.Array:
+		elem = u.Elem()
+	case *types.Map:
+		key, elem = u.Key(), u.Elem()
+		l.checkKey(u, x)
+	}
 	b.WriteString("{")
 	for i, elt := range x.Elts {
 		if i > 0 {
@@ -691,18 +704,24 @@ func (l *lowering) composite(x *ast.CompositeLit) string {
 		if kv, ok := elt.(*ast.KeyValueExpr); ok {
 			if isStruct {
 				id := kv.Key.(*ast.Ident)
+				if v, ok := l.info.Uses[id].(*types.Var); ok {
+					elem = v.Type()
+				}
 				if v, ok := l.info.Uses[id].(*types.Var); ok && v.Embedded() {
 					b.WriteString(l.embedded(v))
 				} else {
 					b.WriteString(id.Name)
 				}
 			} else {
-				b.WriteString(l.expr(kv.Key))
+				b.WriteString(l.into(kv.Key, key))
 			}
-			b.WriteString(": " + l.expr(kv.Value))
+			b.WriteString(": " + l.into(kv.Value, elem))
 			continue
 		}
-		b.WriteString(l.expr(elt))
+		if isStruct {
+			elem = st.Field(i).Type()
+		}
+		b.WriteString(l.into(elt, elem))
 	}
 	b.WriteString("}")
 	return b.String()
@@ -717,7 +736,13 @@ func underlyingElem(t types.Type) types.Type {
 
 func (l *lowering) call(x *ast.CallExpr) string {
 	if tv := l.info.Types[x.Fun]; tv.IsType() {
-		return "(" + l.typ(l.subs.of(tv.Type), x.Fun) + ")(" + l.exprs(x.Args) + ")"
+		t := l.subs.of(tv.Type)
+		if types.IsInterface(t) && !l.info.Types[x.Args[0]].IsNil() {
+			// A parameter, since a conversion gives no value that methods can be called on.
+			from := types.Default(l.typeOf(x.Args[0]))
+			return "func(v " + l.typ(from, x.Args[0]) + ") " + l.typ(t, x.Fun) + " { return v }(" + l.expr(x.Args[0]) + ")"
+		}
+		return "(" + l.typ(t, x.Fun) + ")(" + l.exprs(x.Args) + ")"
 	}
 	if id, ok := ast.Unparen(x.Fun).(*ast.Ident); ok {
 		if b, ok := l.object(id).(*types.Builtin); ok {
@@ -786,7 +811,18 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 			}
 		}
 	}
-	s := name + l.mark(x.Lparen) + "(" + l.exprs(x.Args)
+	args := make([]string, len(x.Args))
+	for i, a := range x.Args {
+		var to types.Type
+		switch {
+		case name == "append" && i > 0 && !x.Ellipsis.IsValid():
+			to = l.typeOf(x.Args[0]).Underlying().(*types.Slice).Elem()
+		case name == "panic":
+			to = types.NewInterfaceType(nil, nil)
+		}
+		args[i] = l.into(a, to)
+	}
+	s := name + l.mark(x.Lparen) + "(" + strings.Join(args, ", ")
 	if x.Ellipsis.IsValid() {
 		s += "..."
 	}
@@ -950,19 +986,8 @@ func (l *lowering) checkEqual(x, y ast.Expr) {
 		return
 	}
 	for _, e := range []ast.Expr{x, y} {
-		t := l.typeOf(e)
-		if !types.IsInterface(t) {
-			continue
-		}
-		for _, n := range l.e.next {
-			named, ok := n.obj.(*types.TypeName)
-			if !ok || types.IsInterface(named.Type()) {
-				continue
-			}
-			iface := t.Underlying().(*types.Interface)
-			if types.Implements(named.Type(), iface) || types.Implements(types.NewPointer(named.Type()), iface) {
-				refuse(x.Pos(), "a comparison of interface values that may hold a %s yet", n.name)
-			}
+		if n := l.boxes(l.typeOf(e)); n != "" {
+			refuse(x.Pos(), "a comparison of interface values that may hold a %s yet", n)
 		}
 	}
 }

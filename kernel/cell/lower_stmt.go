@@ -21,7 +21,11 @@ func (l *lowering) stmt(s ast.Stmt) string {
 	case *ast.IncDecStmt:
 		return l.expr(s.X) + s.Tok.String()
 	case *ast.SendStmt:
-		return l.expr(s.Chan) + " <- " + l.expr(s.Value)
+		var elem types.Type
+		if c, ok := l.typeOf(s.Chan).Underlying().(*types.Chan); ok {
+			elem = c.Elem()
+		}
+		return l.expr(s.Chan) + " <- " + l.into(s.Value, elem)
 	case *ast.IfStmt:
 		text := "if "
 		if s.Init != nil {
@@ -114,6 +118,9 @@ func (l *lowering) leavable(s ast.Stmt, label string) string {
 			text += l.stmt(s.Init) + "; "
 		}
 		if s.Tag != nil {
+			if n := l.boxes(l.typeOf(s.Tag)); n != "" {
+				refuse(s.Tag.Pos(), "a switch on an interface value that may hold a %s yet", n)
+			}
 			text += l.expr(s.Tag) + " "
 		}
 		return text + clauses(s.Body)
@@ -133,7 +140,7 @@ func (l *lowering) leavable(s ast.Stmt, label string) string {
 func (l *lowering) assign(s *ast.AssignStmt) string {
 	if s.Tok == token.DEFINE {
 		names := make([]string, len(s.Lhs))
-		all, some := true, false
+		some := false
 		for i, x := range s.Lhs {
 			id := x.(*ast.Ident)
 			names[i] = id.Name
@@ -143,18 +150,13 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 			} else if obj == nil && id.Name != "_" {
 				if run, ok := l.hoisted[l.info.Uses[id]]; ok {
 					names[i], some = run, true
-				} else {
-					all = false
 				}
-			} else if id.Name != "_" {
-				all = false
 			}
 		}
-		_ = all
 		if some {
-			return strings.Join(names, ", ") + " = " + l.exprs(s.Rhs)
+			return strings.Join(names, ", ") + " = " + l.assigned(s.Lhs, s.Rhs)
 		}
-		return strings.Join(names, ", ") + " := " + l.exprs(s.Rhs)
+		return strings.Join(names, ", ") + " := " + l.assigned(s.Lhs, s.Rhs)
 	}
 	if len(s.Lhs) > 1 && len(s.Lhs) == len(s.Rhs) {
 		return l.parallel(s)
@@ -167,7 +169,29 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 		}
 		lhs[i] = l.expr(x)
 	}
-	return strings.Join(lhs, ", ") + " " + s.Tok.String() + " " + l.exprs(s.Rhs)
+	return strings.Join(lhs, ", ") + " " + s.Tok.String() + " " + l.assigned(s.Lhs, s.Rhs)
+}
+
+// assigned lowers the right side of an assignment.
+func (l *lowering) assigned(lhs, rhs []ast.Expr) string {
+	to := func(i int) types.Type {
+		if i >= len(lhs) || isBlank(lhs[i]) {
+			return nil
+		}
+		if id, ok := lhs[i].(*ast.Ident); ok && l.object(id) != nil {
+			return l.object(id).Type()
+		}
+		return l.info.TypeOf(lhs[i])
+	}
+	if len(rhs) == 1 && len(lhs) > 1 {
+		l.spread(rhs[0], to)
+		return l.expr(rhs[0])
+	}
+	parts := make([]string, len(rhs))
+	for i, x := range rhs {
+		parts[i] = l.into(x, to(i))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func (l *lowering) declaration(s *ast.DeclStmt) string {
@@ -211,19 +235,27 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 				}
 			}
 		case hoisted:
-			lines = append(lines, strings.Join(names, ", ")+" = "+l.exprs(v.Values))
+			lines = append(lines, strings.Join(names, ", ")+" = "+l.assigned(identExprs(v.Names), v.Values))
 		default:
 			text := "var " + strings.Join(names, ", ")
 			if v.Type != nil {
 				text += " " + l.expr(v.Type)
 			}
 			if len(v.Values) > 0 {
-				text += " = " + l.exprs(v.Values)
+				text += " = " + l.assigned(identExprs(v.Names), v.Values)
 			}
 			lines = append(lines, text)
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+func identExprs(ids []*ast.Ident) []ast.Expr {
+	list := make([]ast.Expr, len(ids))
+	for i, id := range ids {
+		list[i] = id
+	}
+	return list
 }
 
 // captured reports whether a function literal in body, or a pointer, can outlive an iteration with the variable.
@@ -391,6 +423,9 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 		if s.Tok == token.DEFINE {
 			set += id.Name + " := " + keys[i] + "\n"
 		} else {
+			if types.IsInterface(l.typeOf(x)) {
+				refuse(x.Pos(), "a range that assigns to a variable of an interface type yet: use :=")
+			}
 			set += l.expr(x) + " = " + keys[i] + "\n"
 		}
 	}
@@ -531,7 +566,7 @@ func (l *lowering) returned(s *ast.ReturnStmt) string {
 		if len(s.Results) == 0 {
 			return "return"
 		}
-		return "return " + l.exprs(s.Results)
+		return "return " + l.resultsOf(s)
 	}
 	outer := crossed[len(crossed)-1]
 	names := l.results
@@ -541,10 +576,28 @@ func (l *lowering) returned(s *ast.ReturnStmt) string {
 	set := ""
 	exit := "return"
 	if len(s.Results) > 0 {
-		set = strings.Join(names, ", ") + " = " + l.exprs(s.Results) + "; "
+		set = strings.Join(names, ", ") + " = " + l.resultsOf(s) + "; "
 		exit = "return " + strings.Join(names, ", ")
 	}
 	return "{ " + set + chain(crossed, exit) + " }"
+}
+
+// resultsOf lowers the operands of a return statement.
+func (l *lowering) resultsOf(s *ast.ReturnStmt) string {
+	to := func(i int) types.Type {
+		if l.sig == nil || i >= l.sig.Results().Len() {
+			return nil
+		}
+		return l.sig.Results().At(i).Type()
+	}
+	if len(s.Results) == 1 {
+		l.spread(s.Results[0], to)
+	}
+	parts := make([]string, len(s.Results))
+	for i, x := range s.Results {
+		parts[i] = l.into(x, to(i))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // spawn wraps a go statement so that a panic in the goroutine becomes the cell's, not the process's.
@@ -623,7 +676,7 @@ func (l *lowering) parallel(s *ast.AssignStmt) string {
 		if b, ok := vt.(*types.Basic); ok && b.Kind() == types.UntypedNil {
 			vt = types.NewInterfaceType(nil, nil)
 		}
-		values.WriteString("var " + v + " " + l.typ(l.subs.of(vt), x) + " = " + l.expr(s.Rhs[i]) + "; _ = " + v + "\n")
+		values.WriteString("var " + v + " " + l.typ(l.subs.of(vt), x) + " = " + l.into(s.Rhs[i], vt) + "; _ = " + v + "\n")
 		target := ""
 		switch x := x.(type) {
 		case *ast.Ident:

@@ -94,10 +94,13 @@ func (l *lowering) shown(x *ast.CallExpr, i int, a ast.Expr, text string) string
 		}
 		switch {
 		case !l.e.formats():
+			if types.IsInterface(t) && !l.info.Types[a].IsNil() && l.boxes(t) != "" {
+				return l.alias(supportPath) + ".Plain(" + text + ")"
+			}
 			return text
 		case types.IsInterface(t):
 			k := l.tmp("x")
-			return "func(" + k + " interface{}) interface{} { if " + k + " == nil { return nil }; if s, ok := " + k + ".(error); ok { return s }; if s, ok := " + k + ".(" + l.alias("fmt") + ".Stringer); ok { return s }; return " + k + " }(" + text + ")"
+			return "func(" + k + " interface{}) interface{} { if " + k + " == nil { return nil }; if s, ok := " + k + ".(error); ok { return s }; if s, ok := " + k + ".(" + l.alias("fmt") + ".Stringer); ok { return s }; return " + l.alias(supportPath) + ".Plain(" + k + ") }(" + text + ")"
 		case has(t, "Format") || has(t, "GoString"):
 			refuse(a.Pos(), "a Format or GoString method of %s yet", t)
 		case (has(t, "Error") || has(t, "String")) && l.verb(x, f, i) == 'd':

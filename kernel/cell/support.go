@@ -118,6 +118,7 @@ func (s *support) exports() interp.Exports {
 		"AsError":   reflect.ValueOf(func(e error) error { return e }),
 		"Stringer":  reflect.ValueOf(func(s fmt.Stringer) any { return s }),
 		"Recovered": reflect.ValueOf(func(v any) any { return goPanic(v) }),
+		"Plain":     reflect.ValueOf(plain),
 		"Predicate": reflect.ValueOf(s.predicate),
 		"Exit":      reflect.ValueOf(func(code int) { panic(&ExitError{Code: code, Call: "os.Exit"}) }),
 		"Fatal": reflect.ValueOf(func(args ...any) {
@@ -177,6 +178,7 @@ func (r *run) remarks() []string {
 // panicked in another way. Lengths and indexes are not known any more.
 func goPanic(v any) any {
 	text := ""
+	v = plain(v)
 	switch x := v.(type) {
 	case *reflect.ValueError:
 		return fault("invalid memory address or nil pointer dereference")
