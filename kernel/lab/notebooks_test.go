@@ -97,15 +97,22 @@ func TestNotebooksRunFromTheFirstCellToTheLast(t *testing.T) {
 	dir := t.TempDir()
 	pages := filepath.Join(dir, "pages")
 	args := []string{interpreter, "execute.py", "--save", "--html", pages}
+	// Three of the streams are enough to see that all cells run, and take half the time.
+	for _, name := range []string{"models", "streams/s1", "streams/s2", "streams/s3"} {
+		source, err := filepath.Abs(filepath.Join("..", "..", "testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		link := filepath.Join(dir, "testdata", name)
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(source, link); err != nil {
+			t.Skipf("no symbolic links here: %v", err)
+		}
+	}
 	if err := os.Mkdir(filepath.Join(dir, "notebooks"), 0o755); err != nil {
 		t.Fatal(err)
-	}
-	streams, err := filepath.Abs(filepath.Join("..", "..", "testdata"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(streams, filepath.Join(dir, "testdata")); err != nil {
-		t.Skipf("no symbolic links here: %v", err)
 	}
 	for _, path := range paths {
 		b, err := os.ReadFile(path)

@@ -224,17 +224,26 @@ await step('waterfall and lag', async () => {
 	await shows(9, /which passed 1 rule/);
 	await inert();
 });
+// wears waits until a cell's chart has the colors of a theme.
+async function wears(i, theme) {
+	await command('apputils:change-theme', { theme: 'JupyterLab ' + theme });
+	await output(i).scrollIntoViewIfNeeded();
+	await page.waitForFunction(([area, muted]) => [...area.querySelectorAll('.banter-chart svg text')].some(t => t.getAttribute('fill') === muted),
+		[await output(i).elementHandle(), theme === 'Dark' ? '#9aa7b5' : '#5b6675'], { timeout: 20_000 });
+	const stage = await output(i).locator('.banter-chart svg').first().boundingBox();
+	check(stage.width > 500, `the chart is ${stage.width} wide`);
+}
 await step('dark theme', async () => {
-	await command('apputils:change-theme', { theme: 'JupyterLab Dark' });
-	await page.waitForFunction(() => document.body.getAttribute('data-jp-theme-light') === 'false');
-	await page.waitForTimeout(800);
+	await wears(3, 'Dark');
 	await slider().scrollIntoViewIfNeeded();
+	await page.waitForTimeout(300);
 });
 await step('dark theme, charts', async () => {
-	await output(7).scrollIntoViewIfNeeded();
-	await page.waitForTimeout(300);
-	await command('apputils:change-theme', { theme: 'JupyterLab Light' });
-	await page.waitForFunction(() => document.body.getAttribute('data-jp-theme-light') === 'true');
+	await wears(7, 'Dark');
+});
+await step('light theme again', async () => {
+	await wears(7, 'Light');
+	await wears(0, 'Light');
 });
 await step('saved and loaded anew, charts are live and the threshold goes on', async () => {
 	await command('docmanager:save');
