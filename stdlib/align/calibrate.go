@@ -28,7 +28,7 @@ func calibrate(odds []evidence, before platt) platt {
 			continue
 		}
 		real = append(real, point{clampOdds(e.real), 1})
-		left := 1 - sigmoid(before.a+before.b*e.real)
+		left := 1 - sigmoid(before.at(e.real))
 		for _, x := range e.chance {
 			if !math.IsInf(x, -1) {
 				chance = append(chance, point{clampOdds(x), left / chanceShifts})
@@ -57,7 +57,7 @@ func calibrate(odds []evidence, before platt) platt {
 			sum += hist[1][b]*softplus(-ratio) + hist[0][b]*softplus(ratio)
 		}
 		// the model's own odds are a good guess
-		da, db := p.a/0.5, math.Log(p.b)/0.2
+		da, db := p.a/1.0, math.Log(p.b)/0.3
 		return sum + (da*da+db*db)/2
 	}
 	best, bestLoss := before, math.Inf(1)

@@ -29,9 +29,18 @@ type model struct {
 	laws    []law      // by track
 	fits    []lawFit   // by track
 	weights weights
-	texts   *textModel
+	texts   [folds]*textModel // by fold of the target: learned without it, and without others where there are many
 	vectors *vectors
 	platt   platt // from the log odds of the model to probabilities
+}
+
+// textsFor is what a target is judged by.
+func (m *model) textsFor(t *target) *textModel { return m.texts[t.fold] }
+
+func (m *model) setTexts(x *textModel) {
+	for i := range m.texts {
+		m.texts[i] = x
+	}
 }
 
 // scored is a target's posterior.
@@ -116,7 +125,7 @@ func (m *model) score(tr *track, t *target, from *track, shift float64, s *score
 		c.content = m.weights.score(&c.phi)
 		s.cand = append(s.cand, c)
 	}
-	s.odds = m.texts.odds(m.c, tr, t)
+	s.odds = m.textsFor(t).odds(m.c, tr, t)
 	s.settle(tr, m.platt)
 }
 

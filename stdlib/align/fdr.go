@@ -8,7 +8,7 @@ import (
 
 // spareAnswers is how far a decoy of what seems to be an answer is spared: it looks like an answer by its text and author,
 // as messages that answer nothing do not.
-const spareAnswers = 0.5
+const spareAnswers = 0.9
 
 // fdr estimates, for every target, the false discovery rate of the targets at least as confident as it. Two things can be
 // wrong with a pair. The message may answer no speech: how many of those pass is counted on decoys, the same messages

@@ -54,7 +54,7 @@ func (m *model) features(tr *track, t *target, of *vector, from *track, s *sourc
 		out.v[fOverlap] = math.Min(3, shared/2)
 	}
 	if c.opt.has("association") {
-		out.v[fAssociation] = m.texts.association(c, tr, t, from, s)
+		out.v[fAssociation] = m.textsFor(t).association(c, tr, t, from, s)
 	}
 	if c.opt.has("semantic") && m.vectors != nil {
 		out.v[fSemantic] = m.vectors.cosine(of, ids, from, s)
@@ -66,6 +66,6 @@ func (m *model) features(tr *track, t *target, of *vector, from *track, s *sourc
 		}
 	}
 	if c.opt.has("address") && t.author >= 0 {
-		out.v[fAddress] = m.texts.address(c, t, from, s)
+		out.v[fAddress] = m.textsFor(t).address(c, t, from, s)
 	}
 }

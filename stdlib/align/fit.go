@@ -10,6 +10,8 @@ const (
 	priorMessages = 120   // messages that this is worth
 	firstBlur     = 0.5   // s; how little the first lag is trusted
 	blurredRounds = 1     // rounds in which texts are learned before the lag is touched
+	fewTargets    = 2500  // up to here every fold is judged by a model of its own
+	crossRounds   = 6     // rounds of EM for each
 	chanceShifts  = 4     // shifted copies of the speech that say, in each round, what chance gives
 	rounds        = 7     // EM rounds; the likelihood changes little after the fifth
 	learnTargets  = 20000 // targets that EM learns from; more are thinned evenly
@@ -26,8 +28,9 @@ type learner struct {
 
 // fit estimates the model of a corpus whose tracks have a first lag curve.
 func fit(ctx context.Context, c *corpus) (*model, error) {
-	l := &learner{c: c, m: &model{c: c, texts: newTextModel(c), platt: platt{0, 1}}}
+	l := &learner{c: c, m: &model{c: c, platt: platt{0, 1}}}
 	m := l.m
+	m.setTexts(newTextModel(c))
 	if c.opt.has("semantic") {
 		m.vectors = newVectors(c)
 	}
@@ -59,6 +62,9 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 		}
 		l.round(round)
 	}
+	if err := l.crossFit(ctx); err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -81,39 +87,13 @@ func (l *learner) fold(tr *track) {
 // round is one round of EM: score, learn texts and rates, then weights, delays and lags.
 func (l *learner) round(round int) {
 	c, m := l.c, l.m
-	posts := make([][]scored, len(c.tracks))
-	for k, tr := range c.tracks {
-		posts[k] = l.scoreAll(tr, tr, 0)
-	}
-	chance := make([][]float64, len(c.tracks)) // mean probability beside shifted speech
-	var odds []evidence
-	for k, tr := range c.tracks {
-		chance[k] = make([]float64, len(l.learn[k]))
-		at := len(odds)
-		for i := range posts[k] {
-			odds = append(odds, evidence{real: posts[k][i].direct, plain: tr.tgt[l.learn[k][i]].class == plain && len(posts[k][i].cand) > 0})
-		}
-		for n, shift := range l.shifts(tr, chanceShifts) {
-			for i, s := range l.scoreAll(tr, tr, shift) {
-				chance[k][i] += s.reply / chanceShifts
-				odds[at+i].chance[n] = s.direct
-			}
-		}
-	}
-	if round == rounds-1 {
-		m.platt = calibrate(odds, m.platt)
-	}
-	for k := range posts {
-		for i := range posts[k] {
-			posts[k][i].settle(c.tracks[k], m.platt)
-		}
-	}
+	posts, chance, _ := l.expect()
 	texts := newTextModel(c)
 	for k, tr := range c.tracks {
 		var answers, others float64
 		for i, ti := range l.learn[k] {
 			t, s := &tr.tgt[ti], &posts[k][i]
-			texts.learn(c, m.texts, tr, t, s, chance[k][i])
+			texts.learn(c, m.texts[0], tr, t, s, chance[k][i])
 			answers += s.reply
 			others += 1 - s.reply
 		}
@@ -123,11 +103,8 @@ func (l *learner) round(round int) {
 		tr.answers = (answers*scale + priorShare*priorMessages) / (float64(len(tr.src)) + 1)
 	}
 	texts.finish()
-	if round >= rounds-2 {
-		texts.discount = pairDiscount
-	}
 	m.weights = l.fitWeights(posts)
-	m.texts = texts
+	m.setTexts(texts)
 	if round == blurredRounds-1 {
 		for k := range m.f {
 			m.f[k] = l.density(m.laws[k], anchorBlur)
@@ -139,6 +116,73 @@ func (l *learner) round(round int) {
 	for _, tr := range c.tracks {
 		l.fold(tr)
 	}
+}
+
+// expect scores the learned targets, beside their own speech and beside shifted speech: the posteriors, the mean
+// probability of being an answer that chance gives, and the log odds of both.
+func (l *learner) expect() (posts [][]scored, chance [][]float64, odds []evidence) {
+	for k, tr := range l.c.tracks {
+		posts = append(posts, l.scoreAll(tr, tr, 0))
+		chance = append(chance, make([]float64, len(l.learn[k])))
+		at := len(odds)
+		for i := range posts[k] {
+			odds = append(odds, evidence{real: posts[k][i].direct, plain: tr.tgt[l.learn[k][i]].class == plain && len(posts[k][i].cand) > 0})
+		}
+		for n, shift := range l.shifts(tr, chanceShifts) {
+			for i, s := range l.scoreAll(tr, tr, shift) {
+				chance[k][i] += s.reply / chanceShifts
+				odds[at+i].chance[n] = s.direct
+			}
+		}
+	}
+	return posts, chance, odds
+}
+
+// crossFit learns the texts anew for each part of the corpus, from the other parts alone. What EM made of a text in one
+// stretch of a stream has by then coloured what it made of it in all others: only a model that never saw a stretch can judge
+// it without favour. Then it calibrates what comes out.
+func (l *learner) crossFit(ctx context.Context) error {
+	all, kept := l.learn, l.m.texts
+	n := 0
+	for _, learn := range all {
+		n += len(learn)
+	}
+	parts := uint8(folds)
+	for n > fewTargets && parts > 2 {
+		n, parts = n/3, parts/2
+	}
+	for part := range parts {
+		l.learn = make([][]int32, len(all))
+		for k, tr := range l.c.tracks {
+			for _, i := range all[k] {
+				if tr.tgt[i].fold%parts != part {
+					l.learn[k] = append(l.learn[k], i)
+				}
+			}
+		}
+		l.m.setTexts(newTextModel(l.c))
+		for range crossRounds {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			posts, chance, _ := l.expect()
+			texts := newTextModel(l.c)
+			for k, tr := range l.c.tracks {
+				for i, ti := range l.learn[k] {
+					texts.learn(l.c, l.m.texts[0], tr, &tr.tgt[ti], &posts[k][i], chance[k][i])
+				}
+			}
+			texts.finish()
+			l.m.setTexts(texts)
+		}
+		for f := part; f < folds; f += parts {
+			kept[f] = l.m.texts[0]
+		}
+	}
+	l.learn, l.m.texts = all, kept
+	_, _, odds := l.expect()
+	l.m.platt = calibrate(odds, l.m.platt)
+	return nil
 }
 
 // scoreAll scores the learned targets of a track against the sources of another, or its own, under a shift.

@@ -18,7 +18,6 @@ type textModel struct {
 	tokens, authors int
 	sum             []float64 // [token][answer, other, seen] over all folds
 	saidSum         []float64 // [token]
-	discount        float64   // taken off the count of every pair
 	words           float64   // all soft counts of answers' tokens
 	foldWords       [folds]float64
 }
@@ -27,7 +26,6 @@ type textModel struct {
 const (
 	tokenShrink  = 2.0
 	authorShrink = 4.0
-	pairDiscount = 0.1 // taken off the count of every pair once the counts are sharp: chance leaves a little of everything
 	pairShrink   = 3.0
 	copyPrior    = 0.15 // prior share of a word's answers that repeat it
 	nullWord     = 0.5  // share of an answer's words that come from no word of the speech
@@ -210,7 +208,7 @@ func (x *textModel) translate(w, v int32, pw float64, fold uint8) float64 {
 	if w == v {
 		p += copyPrior
 	}
-	k := math.Max(0, x.pairs.without(w, v, fold)-x.discount)
+	k := x.pairs.without(w, v, fold)
 	return (k + pairShrink*p) / (n + pairShrink)
 }
 
