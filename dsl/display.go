@@ -79,7 +79,9 @@ func (s Streams) MimeBundle() map[string]any {
 			v.warn(fmt.Sprintf("%s: %s left out, such as %s", l.info.ID, plural(len(c.Malformed), "malformed record"), c.Malformed[0]))
 		}
 	}
-	v.draw(chart.Timeline("Recordings and chats", spans))
+	c := chart.Timeline("Recordings and chats", spans)
+	c.Subtitle = "a chat lasts from its first message to its last"
+	v.draw(c)
 	return v.forms()
 }
 

@@ -91,7 +91,7 @@ func newCurve(pairs []Pair) *curve {
 		if perBin[bin] < sampledPerBin {
 			perBin[bin]++
 			c.samples = append(c.samples, sampled{bin, inert(p.Stream, 60), p.SpeechStart.Seconds(), inert(p.Speech, sampledText), inert(p.Response, sampledText),
-				math.Round(p.Confidence*1e4) / 1e4, math.Round(p.FDR*1e4) / 1e4})
+				math.Floor(p.Confidence*1e3) / 1e3, math.Round(p.FDR*1e3) / 1e3}) // rounded up, a pair would seem to pass a threshold that it misses
 		}
 	}
 	for at := range c.streams {
