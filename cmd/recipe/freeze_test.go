@@ -32,7 +32,7 @@ func scripted(streams string, withFunc bool) *recipe.Notebook {
 	if withFunc {
 		nb.Cells = append(nb.Cells,
 			code(5, "import \"strings\"\nleast := 2\nfunc long(p Pair) bool { return len(strings.Fields(p.Response)) >= least }"),
-			code(6, "good = Filter(good, func(p Pair) bool { return long(p) && p.Confidence > 0.1 })"))
+			code(6, "good = Filter(good, func(q Pair) bool {\n\t// not one word\n\treturn long(q) && q.Confidence > 0.1 && p.FDR < 1\n})"))
 	}
 	nb.Cells = append(nb.Cells, code(7, "rows := Dataset(good)\nExport(rows, \"dataset\")\nrows"))
 	return nb
@@ -63,6 +63,11 @@ func results(t *testing.T, dir string) []string {
 	var list []string
 	for _, m := range all {
 		line := m.Verb + " " + string(m.Key)
+		for _, p := range m.Parts {
+			if strings.Contains(p.Name, "predicate") || strings.Contains(p.Name, "captured") || p.Name == "anew" {
+				line += fmt.Sprintf(" %s=%q", p.Name, p.Value)
+			}
+		}
 		for _, o := range m.Outputs {
 			line += fmt.Sprintf(" %s=%.12s", o.Name, o.Digest)
 		}

@@ -178,7 +178,7 @@ func (l *lowering) identify(p *passedFunc, a ast.Expr) {
 					p.uncacheable = "it calls " + name
 					break
 				}
-				sources = append(sources, l.e.normal(ent.fn))
+				sources = append(sources, l.e.normal(ent.fn, ent.info))
 				visit(ent.fn, ent.info, within(ent.fn))
 			case *types.Const:
 				if obj.Pkg() != nil && obj.Pkg().Path() == "main" && !seen["const "+obj.Name()] {
@@ -196,7 +196,7 @@ func (l *lowering) identify(p *passedFunc, a ast.Expr) {
 	}
 	if ok {
 		p.lit = lit
-		p.source = l.e.normal(lit)
+		p.source = l.e.normal(lit, l.info)
 		visit(lit, l.info, within(lit))
 	} else if id, isName := ast.Unparen(a).(*ast.Ident); isName {
 		if f, isFunc := l.object(id).(*types.Func); isFunc {
@@ -239,8 +239,9 @@ func within(n ast.Node) func(types.Object) bool {
 	return func(obj types.Object) bool { return n.Pos() <= obj.Pos() && obj.Pos() < n.End() }
 }
 
-// normal is the source of n without comments and with one blank between tokens.
-func (e *Evaluator) normal(n ast.Node) string {
+// normal is the source of n without comments and with one blank between tokens. The names of the dsl stand without their
+// package, as in cells: so a recipe that imports it says the same.
+func (e *Evaluator) normal(n ast.Node, info *types.Info) string {
 	tf := e.fset.File(n.Pos())
 	text := e.texts[tf]
 	from, to := int(n.Pos())-tf.Base(), int(n.End())-tf.Base()
@@ -248,13 +249,28 @@ func (e *Evaluator) normal(n ast.Node) string {
 		from = int(d.Type.Func) - tf.Base()
 	}
 	src := text[from:to]
+	qualifiers := map[int]bool{}
+	ast.Inspect(n, func(n ast.Node) bool {
+		if x, ok := n.(*ast.SelectorExpr); ok {
+			if id, ok := x.X.(*ast.Ident); ok {
+				if pkg, ok := info.Uses[id].(*types.PkgName); ok && pkg.Imported().Path() == "banter/dsl" {
+					qualifiers[int(id.Pos())-tf.Base()-from] = true
+				}
+			}
+		}
+		return true
+	})
 	var s scanner.Scanner
-	fset := token.NewFileSet()
-	s.Init(fset.AddFile("", -1, len(src)), []byte(src), nil, 0)
+	file := token.NewFileSet().AddFile("", -1, len(src))
+	s.Init(file, []byte(src), nil, 0)
 	var b strings.Builder
 	var before token.Token
 	for {
-		_, t, lit := s.Scan()
+		pos, t, lit := s.Scan()
+		if t == token.IDENT && qualifiers[file.Offset(pos)] {
+			s.Scan() // its period
+			continue
+		}
 		if t == token.EOF {
 			return b.String()
 		}
