@@ -185,7 +185,7 @@ func moments(rng *rand.Rand, events []timed, n int) []moment {
 }
 
 // interrupt runs until the moment, sends the signal, and reports whether the run was still going on then.
-func (tr trial) interrupt(t *testing.T, store string, m moment, with syscall.Signal) (struck bool, end error, said string) {
+func (tr trial) interrupt(t *testing.T, store string, m moment, with syscall.Signal) (struck bool, said string, end error) {
 	t.Helper()
 	cmd := tr.command(t, store)
 	var stdout, stderr bytes.Buffer
@@ -226,7 +226,7 @@ func (tr trial) interrupt(t *testing.T, store string, m moment, with syscall.Sig
 			t.Errorf("worker %d outlived the run that was killed", w.pid)
 		}
 	}
-	return end != nil, end, stdout.String() + stderr.String()
+	return end != nil, stdout.String() + stderr.String(), end
 }
 
 // TestKilledAtAnyMoment kills the runner with SIGKILL at 20 moments. After each the store must be sound, and when a run
@@ -292,7 +292,7 @@ func TestInterrupted(t *testing.T) {
 				continue
 			}
 		}
-		struck, end, said := tr.interrupt(t, step, m, syscall.SIGINT)
+		struck, said, end := tr.interrupt(t, step, m, syscall.SIGINT)
 		var exit *exec.ExitError
 		if !struck || !errors.As(end, &exit) || exit.ExitCode() != 1 {
 			t.Fatalf("%s: ended with %v, want code 1\n%s", step, end, said)
