@@ -174,7 +174,7 @@ func (p *program) extents(units []*unit, src string, comments []*ast.CommentGrou
 			for _, line := range c.List {
 				from, to := p.offset(line.Pos()), p.offset(line.End())
 				switch {
-				case from >= at && to <= u.from && strings.Trim(between(src, to, u.from), " \t\n;") == "" || from >= at && to <= u.from && onlyComments(between(src, to, u.from)):
+				case from >= at && to <= u.from && onlyComments(between(src, to, u.from)):
 					u.from = min(u.from, from)
 				case from >= u.to && to <= limit && (!strings.Contains(src[u.to:from], "\n") || k+1 == len(units)):
 					u.to = max(u.to, to)
@@ -187,13 +187,20 @@ func (p *program) extents(units []*unit, src string, comments []*ast.CommentGrou
 
 func between(src string, from, to int) string { return src[from:max(from, to)] }
 
-// onlyComments says whether a text has nothing but comments and blanks.
+// onlyComments says whether a text has nothing but comments, blanks and semicolons.
 func onlyComments(text string) bool {
 	var s scanner.Scanner
 	fset := token.NewFileSet()
 	s.Init(fset.AddFile("", -1, len(text)), []byte(text), func(token.Position, string) {}, 0)
-	_, tok, lit := s.Scan()
-	return tok == token.EOF || tok == token.SEMICOLON && lit != "" && onlyComments(strings.TrimLeft(text, " \t\n;"))
+	for {
+		switch _, tok, _ := s.Scan(); tok {
+		case token.EOF:
+			return true
+		case token.SEMICOLON:
+		default:
+			return false
+		}
+	}
 }
 
 func (p *program) parseFile(cell int, prefix, text, suffix string) (*ast.File, error) {

@@ -278,14 +278,9 @@ func (f *freezer) apart(a, b *unit) bool {
 
 // leftOut says what of a cell was left out.
 func (f *freezer) leftOut(cell int) string {
-	kept, left := 0, 0
-	first := ""
+	left, first := 0, ""
 	for _, u := range f.units {
-		if u.cell != cell {
-			continue
-		}
-		if u.keep {
-			kept++
+		if u.cell != cell || u.keep {
 			continue
 		}
 		if left++; first == "" {
@@ -296,8 +291,6 @@ func (f *freezer) leftOut(cell int) string {
 	switch {
 	case left == 0:
 		return ""
-	case kept == 0:
-		return f.notebook.cell(cell) + ": all of it"
 	case left == 1:
 		return fmt.Sprintf("%s: %s", f.notebook.cell(cell), first)
 	}
