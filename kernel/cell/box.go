@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"fmt"
 	"go/ast"
 	"go/types"
 	"reflect"
@@ -25,7 +26,123 @@ func (l *lowering) boxed(text string, from, t types.Type, at ast.Expr) string {
 	if !types.IsInterface(t) || types.IsInterface(from) || isTupleType(from) || !mentionsMain(from, map[types.Type]bool{}) {
 		return text
 	}
-	return "func(v " + l.typ(from, at) + ") " + l.typ(t, at) + " { return v }(" + text + ")"
+	return l.box(text, from, t, at)
+}
+
+func (l *lowering) box(text string, from, t types.Type, at ast.Expr) string {
+	to := l.typ(t, at)
+	return "func(v " + l.typ(from, at) + ") " + to + " { var i " + to + " = v; return i }(" + text + ")"
+}
+
+// checkAssert refuses an assertion to a type that the interpreter could not tell from another one: its types have no
+// names.
+func (l *lowering) checkAssert(x ast.Expr, to types.Type, at ast.Node) {
+	to = l.subs.of(to)
+	if types.IsInterface(to) {
+		return
+	}
+	iface, ok := l.typeOf(x).Underlying().(*types.Interface)
+	if !ok {
+		return
+	}
+	look := erased(to, 0)
+	check := func(t types.Type) {
+		for _, d := range []types.Type{t, types.NewPointer(t)} {
+			if !types.Identical(d, to) && erased(d, 0) == look && types.Implements(d, iface) {
+				refuse(at.Pos(), "an assertion to %s yet: it cannot be told from a %s, which is laid out alike", types.TypeString(to, l.relative), types.TypeString(d, l.relative))
+			}
+		}
+	}
+	for _, n := range sortedKeys(l.e.next) {
+		if named, ok := l.e.next[n].obj.(*types.TypeName); ok && !named.IsAlias() && !types.IsInterface(named.Type()) {
+			check(named.Type())
+		}
+	}
+	for _, obj := range l.info.Defs {
+		if named, ok := obj.(*types.TypeName); ok && !named.IsAlias() && !types.IsInterface(named.Type()) {
+			check(named.Type())
+		}
+	}
+	own := types.Unalias(to)
+	for {
+		p, ok := own.(*types.Pointer)
+		if !ok {
+			break
+		}
+		own = types.Unalias(p.Elem())
+	}
+	if _, isStruct := own.Underlying().(*types.Struct); !isStruct && iface.NumMethods() == 0 && mentionsMain(own, map[types.Type]bool{}) {
+		refuse(at.Pos(), "an assertion to %s yet: it cannot be told from a %s", types.TypeString(to, l.relative), own.Underlying())
+	}
+	// What composite types are made of.
+	switch t := own.(type) {
+	case *types.Slice:
+		l.checkAssertElem(t.Elem(), at)
+	case *types.Array:
+		l.checkAssertElem(t.Elem(), at)
+	case *types.Map:
+		l.checkAssertElem(t.Key(), at)
+		l.checkAssertElem(t.Elem(), at)
+	}
+}
+
+// checkAssertElem is checkAssert for a part of a type, where any type could stand.
+func (l *lowering) checkAssertElem(t types.Type, at ast.Node) {
+	look := erased(t, 0)
+	for _, n := range sortedKeys(l.e.next) {
+		if named, ok := l.e.next[n].obj.(*types.TypeName); ok && !named.IsAlias() && !types.Identical(named.Type(), t) && erased(named.Type(), 0) == look {
+			refuse(at.Pos(), "an assertion to a type made of %s yet: it cannot be told from one made of %s", types.TypeString(t, l.relative), n)
+		}
+	}
+}
+
+func (l *lowering) relative(p *types.Package) string {
+	if p.Path() == "main" {
+		return ""
+	}
+	return p.Name()
+}
+
+// erased writes a type as the interpreter has it: types of the cells are what they are made of.
+func erased(t types.Type, depth int) string {
+	if depth > 8 {
+		return "..."
+	}
+	switch t := types.Unalias(t).(type) {
+	case *types.Named:
+		if t.Obj().Pkg() != nil && t.Obj().Pkg().Path() == "main" {
+			return erased(t.Underlying(), depth+1)
+		}
+	case *types.Basic:
+		if t.Kind() == types.Byte {
+			return "uint8"
+		}
+		if t.Kind() == types.Rune {
+			return "int32"
+		}
+		return t.Name()
+	case *types.Pointer:
+		return "*" + erased(t.Elem(), depth+1)
+	case *types.Slice:
+		return "[]" + erased(t.Elem(), depth+1)
+	case *types.Array:
+		return fmt.Sprintf("[%d]%s", t.Len(), erased(t.Elem(), depth+1))
+	case *types.Map:
+		return "map[" + erased(t.Key(), depth+1) + "]" + erased(t.Elem(), depth+1)
+	case *types.Chan:
+		return fmt.Sprintf("chan %d %s", t.Dir(), erased(t.Elem(), depth+1))
+	case *types.Struct:
+		text := "struct{"
+		for i := range t.NumFields() {
+			text += t.Field(i).Name() + " " + erased(t.Field(i).Type(), depth+1) + ";"
+		}
+		return text + "}"
+	case *types.Interface:
+		if t.NumMethods() > 0 {
+			return "interface of the interpreter"
+		}
+	}
+	return types.TypeString(t, nil)
 }
 
 // spread checks the assignment of a call's several values to the given types, where no single one can be converted.

@@ -5,9 +5,11 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
+	"unsafe"
 )
 
 // entity is a name that cells have declared: a variable, function, method, type or constant.
@@ -590,6 +592,22 @@ func merge(dst, src *types.Info) {
 func insert(scope *types.Scope, obj types.Object) {
 	if obj != nil {
 		scope.Insert(obj)
+		adopt(scope, obj)
+	}
+}
+
+// adopt makes scope the one that an object of an earlier check is declared in: the checker walks from types given as
+// type arguments up to the scope of the package that it checks.
+func adopt(scope *types.Scope, obj types.Object) {
+	if obj.Parent() == scope || obj.Pkg() == nil || obj.Pkg().Path() != "main" {
+		return
+	}
+	v := reflect.ValueOf(obj).Elem().FieldByName("object")
+	if !v.IsValid() {
+		return
+	}
+	if f := v.FieldByName("parent"); f.IsValid() && f.Type() == reflect.TypeFor[*types.Scope]() {
+		*(**types.Scope)(unsafe.Pointer(f.UnsafeAddr())) = scope
 	}
 }
 

@@ -183,8 +183,9 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 		case *refusal:
 			e.next = nil
 			p, err = nil, e.diagnose(r)
-		default:
-			panic(r)
+		default: // a fault of the type checker or of the lowering must not end the session
+			e.next = nil
+			p, err = nil, e.diagnose(&refusal{token.NoPos, fmt.Sprintf("banter cannot run this cell yet: checking it failed (%v)", r)})
 		}
 	}()
 	parsed, err := e.parse(name, src)
@@ -204,13 +205,55 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 	}
 	saved := e.typeSpecs
 	e.typeSpecs = specs
+	checked := false
+	defer func() {
+		if !checked {
+			e.typeSpecs = saved
+		}
+	}()
 	ck, err := e.check(name, parsed)
 	if err != nil {
-		e.typeSpecs = saved
 		return nil, err
 	}
-	return e.declare(ck)
+	if err := e.reserved(ck); err != nil {
+		return nil, err
+	}
+	p, err = e.declare(ck)
+	checked = err == nil
+	return p, err
 }
+
+// reserved refuses names that the interpreter or the lowered text gives another meaning.
+func (e *Evaluator) reserved(ck *checked) error {
+	var errs []error
+	for _, info := range []*types.Info{ck.info, ck.bodies} {
+		for id, obj := range info.Defs {
+			if obj == nil {
+				continue
+			}
+			if v, ok := obj.(*types.Var); ok && v.IsField() {
+				continue
+			}
+			if f, ok := obj.(*types.Func); ok && f.Signature().Recv() != nil {
+				continue
+			}
+			if _, ok := obj.(*types.TypeName); !ok && types.Universe.Lookup(id.Name) != nil {
+				if _, isFunc := types.Universe.Lookup(id.Name).(*types.Builtin); isFunc && id.Name != "recover" && id.Name != "complex" && id.Name != "panic" && id.Name != "append" {
+					continue
+				}
+			}
+			if types.Universe.Lookup(id.Name) != nil || reservedName.MatchString(id.Name) {
+				errs = append(errs, &refusal{id.Pos(), "banter cannot run a declaration of the name " + id.Name + " yet: it has a meaning of its own"})
+			}
+		}
+	}
+	if len(errs) > 0 {
+		return e.diagnose(errs...)
+	}
+	return nil
+}
+
+var reservedName = regexp.MustCompile(`^(pkg_|cell_|method_|shim_|value_\d)|__\d|ˍ`)
 
 // declare lowers a checked cell and gives its declarations to the interpreter.
 func (e *Evaluator) declare(ck *checked) (*prepared, error) {
@@ -632,9 +675,6 @@ func mentionsName(t types.Type, name string, seen map[types.Type]bool) bool {
 }
 
 var nonIdent = regexp.MustCompile(`[^\pL\pN_.]+`)
-
-// use makes a compiled package known to the interpreter before text that imports it is evaluated.
-func (e *Evaluator) use(path string) {}
 
 func (e *Evaluator) provide(path string) error {
 	if e.used[path] {

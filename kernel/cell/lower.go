@@ -15,19 +15,20 @@ import (
 // variables in the body, ranges over integers and functions are plain loops and calls, constants are literals, names
 // declared by cells are the interpreter's own. Text that needs no change is kept as it is.
 type lowering struct {
-	e       *Evaluator
-	info    *types.Info
-	subs    substitution
-	hoisted map[types.Object]string // variables of the cell being lowered, by their run-time names
-	out     *emission
-	text    string // source of the file being lowered
-	base    token.Pos
-	temp    int
-	sig     *types.Signature // of the function being lowered
-	results []string         // names of its results, when it has them
-	loops   []*loopContext
-	top     bool            // outside any function
-	fresh   map[string]bool // variables of the cell that the interpreter has just made
+	e        *Evaluator
+	info     *types.Info
+	subs     substitution
+	hoisted  map[types.Object]string // variables of the cell being lowered, by their run-time names
+	out      *emission
+	text     string // source of the file being lowered
+	base     token.Pos
+	temp     int
+	sig      *types.Signature // of the function being lowered
+	results  []string         // names of its results, when it has them
+	loops    []*loopContext
+	top      bool            // outside any function
+	inClause bool            // directly in a case
+	fresh    map[string]bool // variables of the cell that the interpreter has just made
 }
 
 // emission collects what must be declared before the lowered text can run.
@@ -58,7 +59,7 @@ type rangeFunction struct {
 
 func (l *lowering) tmp(prefix string) string {
 	l.e.counter++
-	return fmt.Sprintf("%s_%d", prefix, l.e.counter)
+	return fmt.Sprintf("%sˍ%d", prefix, l.e.counter)
 }
 
 // in sets the file that n belongs to.
@@ -234,6 +235,7 @@ func (l *lowering) expr(x ast.Expr) string {
 		if x.Type == nil {
 			return l.expr(x.X) + ".(type)"
 		}
+		l.checkAssert(x.X, l.typeOf(x.Type), x)
 		return l.expr(x.X) + ".(" + l.expr(x.Type) + ")"
 	case *ast.KeyValueExpr:
 		return l.expr(x.Key) + ": " + l.expr(x.Value)
@@ -310,6 +312,13 @@ func (l *lowering) global(obj types.Object) string {
 	if obj.Parent() != nil && obj.Parent().Parent() == types.Universe || obj.Parent() == nil && l.e.isTop(obj) || l.e.isTop(obj) {
 		if n := l.e.pending(obj.Name()); n != nil {
 			l.out.uses[obj.Name()] = true
+			if old := l.e.entities[obj.Name()]; old != nil && old != n && old.isVar() && n.isVar() {
+				// In x := f(x), which declares x anew with another type, the operand is the old one.
+				now, was, is := types.TypeString(n.obj.Type(), nil), types.TypeString(old.obj.Type(), nil), types.TypeString(obj.Type(), nil)
+				if is != now && is == was {
+					return old.run
+				}
+			}
 			return n.run
 		}
 	}
@@ -322,7 +331,6 @@ func (l *lowering) alias(path string) string {
 	if !ok {
 		name = "pkg_" + strings.NewReplacer("/", "_", ".", "_", "-", "_").Replace(path)
 		l.out.imports[path] = name
-		l.e.use(path)
 	}
 	return name
 }
@@ -740,7 +748,7 @@ func (l *lowering) call(x *ast.CallExpr) string {
 		if types.IsInterface(t) && !l.info.Types[x.Args[0]].IsNil() {
 			// A parameter, since a conversion gives no value that methods can be called on.
 			from := types.Default(l.typeOf(x.Args[0]))
-			return "func(v " + l.typ(from, x.Args[0]) + ") " + l.typ(t, x.Fun) + " { return v }(" + l.expr(x.Args[0]) + ")"
+			return l.box(l.expr(x.Args[0]), from, t, x.Args[0])
 		}
 		return "(" + l.typ(t, x.Fun) + ")(" + l.exprs(x.Args) + ")"
 	}

@@ -41,12 +41,22 @@ func (l *lowering) stmt(s ast.Stmt) string {
 	case *ast.RangeStmt:
 		return l.rangeLoop(s, "")
 	case *ast.LabeledStmt:
+		if l.inClause {
+			l.inClause = false
+			switch s.Stmt.(type) {
+			case *ast.ForStmt, *ast.RangeStmt: // the interpreter loses labels that stand in a clause
+				return "{ " + l.stmt(s) + "\n}"
+			}
+		}
 		switch inner := s.Stmt.(type) {
 		case *ast.ForStmt:
 			return l.forLoop(inner, s.Label.Name)
 		case *ast.RangeStmt:
 			return l.rangeLoop(inner, s.Label.Name)
 		case *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
+			if _, ok := inner.(*ast.TypeSwitchStmt); ok {
+				return l.leavable(inner, s.Label.Name) // the label stands inside
+			}
 			return s.Label.Name + ":\n" + l.leavable(inner, s.Label.Name)
 		}
 		return s.Label.Name + ":\n" + l.stmt(s.Stmt)
@@ -57,13 +67,13 @@ func (l *lowering) stmt(s ast.Stmt) string {
 		if s.List != nil {
 			text = "case " + l.exprs(s.List) + ":"
 		}
-		return text + l.list(s.Body)
+		return text + l.clause(s.Body)
 	case *ast.CommClause:
 		text := "default:"
 		if s.Comm != nil {
 			text = "case " + l.communication(s.Comm) + ":"
 		}
-		return text + l.list(s.Body)
+		return text + l.clause(s.Body)
 	case *ast.BranchStmt:
 		return l.branch(s)
 	case *ast.ReturnStmt:
@@ -89,6 +99,18 @@ func (l *lowering) stmt(s ast.Stmt) string {
 		return ""
 	}
 	return l.copy(s)
+}
+
+// clause lowers the statements of a case.
+func (l *lowering) clause(stmts []ast.Stmt) string {
+	var b strings.Builder
+	for _, s := range stmts {
+		_, l.inClause = s.(*ast.LabeledStmt)
+		b.WriteString("\n" + l.line(s.Pos()) + l.stmt(s))
+	}
+	l.inClause = false
+	b.WriteString("\n")
+	return b.String()
 }
 
 func (l *lowering) inRangeFunction() bool {
@@ -125,12 +147,7 @@ func (l *lowering) leavable(s ast.Stmt, label string) string {
 		}
 		return text + clauses(s.Body)
 	case *ast.TypeSwitchStmt:
-		l.checkTypeSwitch(s)
-		text := "switch "
-		if s.Init != nil {
-			text += l.stmt(s.Init) + "; "
-		}
-		return text + l.stmt(s.Assign) + " " + clauses(s.Body)
+		return l.typeSwitch(s, label)
 	case *ast.SelectStmt:
 		return "select " + clauses(s.Body)
 	}
@@ -185,7 +202,10 @@ func (l *lowering) assigned(lhs, rhs []ast.Expr) string {
 	}
 	if len(rhs) == 1 && len(lhs) > 1 {
 		l.spread(rhs[0], to)
-		return l.expr(rhs[0])
+		if u, ok := ast.Unparen(rhs[0]).(*ast.UnaryExpr); ok && u.Op == token.ARROW {
+			return "<-" + l.expr(u.X)
+		}
+		return l.expr(ast.Unparen(rhs[0]))
 	}
 	parts := make([]string, len(rhs))
 	for i, x := range rhs {
@@ -332,7 +352,11 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 			}
 		}
 	}
-	if len(own) == 0 {
+	several := false // the post statement becomes a block
+	if a, ok := s.Post.(*ast.AssignStmt); ok {
+		several = len(a.Lhs) > 1
+	}
+	if len(own) == 0 && !several {
 		text := labelText(label) + "for "
 		if s.Init != nil || s.Post != nil {
 			if s.Init != nil {
@@ -710,19 +734,74 @@ func (l *lowering) parallel(s *ast.AssignStmt) string {
 	return "{ " + pins.String() + values.String() + stores.String() + "}"
 }
 
-// checkTypeSwitch refuses cases that the interpreter matches wrongly: interfaces of compiled packages.
-func (l *lowering) checkTypeSwitch(s *ast.TypeSwitchStmt) {
-	for _, c := range s.Body.List {
-		for _, x := range c.(*ast.CaseClause).List {
-			tv := l.info.Types[x]
-			if !tv.IsType() {
+// typeSwitch writes a type switch as assertions that find the clause and a switch that goes there: the interpreter's own
+// matches types by their names, which its types do not have.
+func (l *lowering) typeSwitch(s *ast.TypeSwitchStmt, label string) string {
+	var x ast.Expr
+	name := ""
+	switch a := s.Assign.(type) {
+	case *ast.ExprStmt:
+		x = ast.Unparen(a.X).(*ast.TypeAssertExpr).X
+	case *ast.AssignStmt:
+		x = ast.Unparen(a.Rhs[0]).(*ast.TypeAssertExpr).X
+		name = a.Lhs[0].(*ast.Ident).Name
+	}
+	xt := l.typ(l.typeOf(x), x)
+	v, clause := l.tmp("x"), l.tmp("clause")
+	var find, body strings.Builder
+	find.WriteString("{ ")
+	if s.Init != nil {
+		find.WriteString(l.stmt(s.Init) + "\n")
+	}
+	find.WriteString("var " + v + " " + xt + " = " + l.expr(x) + "; _ = " + v + "; " + clause + " := 0\n")
+	tests := ""
+	fallback := 0
+	for i, c := range s.Body.List {
+		c := c.(*ast.CaseClause)
+		bind := ""
+		var only types.Type
+		if len(c.List) == 1 && !l.info.Types[c.List[0]].IsNil() {
+			only = l.typeOf(c.List[0])
+		}
+		if c.List == nil {
+			fallback = i + 1
+		}
+		for _, t := range c.List {
+			set := clause + fmt.Sprintf(" = %d", i+1)
+			if tests != "" {
+				tests += " else "
+			}
+			if l.info.Types[t].IsNil() {
+				tests += "if " + v + " == nil { " + set + " }"
 				continue
 			}
-			if iface, ok := l.subs.of(tv.Type).Underlying().(*types.Interface); ok && iface.NumMethods() > 0 {
-				refuse(x.Pos(), "a type switch with a case of the interface %s yet: use v, ok := x.(%s)", tv.Type, tv.Type)
+			l.checkAssert(x, l.typeOf(t), t)
+			ts := l.typ(l.typeOf(t), t)
+			if only != nil && name != "" && name != "_" {
+				value := l.tmp("v")
+				find.WriteString("var " + value + " " + ts + "; _ = " + value + "\n")
+				ok, got := l.tmp("ok"), l.tmp("got")
+				tests += "if " + got + ", " + ok + " := " + v + ".(" + ts + "); " + ok + " { " + set + "; " + value + " = " + got + " }"
+				bind = name + " := " + value + "; _ = " + name + "\n"
+			} else {
+				ok := l.tmp("ok")
+				tests += "if _, " + ok + " := " + v + ".(" + ts + "); " + ok + " { " + set + " }"
 			}
 		}
+		if bind == "" && name != "" && name != "_" {
+			bind = "var " + name + " " + xt + " = " + v + "; _ = " + name + "\n"
+		}
+		head := fmt.Sprintf("case %d:", i+1)
+		body.WriteString("\n" + head + bind + l.clause(c.Body))
 	}
+	if fallback > 0 {
+		if tests == "" {
+			tests = clause + fmt.Sprintf(" = %d", fallback)
+		} else {
+			tests += fmt.Sprintf(" else { %s = %d }", clause, fallback)
+		}
+	}
+	return find.String() + tests + "\n" + labelText(label) + "switch " + clause + " {" + body.String() + "\n} }"
 }
 
 // capturesLocal reports whether a literal uses local variables that are declared outside it.
