@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"banter/dsl"
 	"banter/dsl/recipe"
@@ -44,10 +45,20 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
+// unwind is how long an interrupted recipe may take to put its steps away. Verbs stop by themselves and say what they were
+// doing; only a loop of the recipe's own has to be stopped from outside.
+const unwind = 8 * time.Second
+
 // interpret runs a recipe with the guarantees that cells have. A verb's failure is told as the verb told it; a recipe that
 // a compiler would refuse is a mistake in how the program was called.
 func interpret(ctx context.Context, filename string, src []byte) error {
-	err := cell.RunProgram(ctx, filename, src, cell.Options{})
+	program, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(unwind, stop) })()
+	err := cell.RunProgram(program, filename, src, cell.Options{})
+	if err == nil {
+		err = ctx.Err()
+	}
 	var panicked *cell.Panic
 	if errors.As(err, &panicked) {
 		if e, ok := panicked.Value.(*dsl.Error); ok {
