@@ -23,7 +23,7 @@ import (
 // doctorCmd looks at this machine. It fails if something is missing that the main job cannot do without.
 type doctorCmd struct {
 	JSON  bool   `name:"json" help:"Print JSON."`
-	Store string `default:".banter" type:"path" help:"The store whose folder is tried."`
+	storeFlag
 }
 
 // finding is one thing that was looked at.
@@ -40,7 +40,7 @@ func (c *doctorCmd) Run(ctx context.Context, out io.Writer) error {
 	findings = append(findings, engineFindings(ctx)...)
 	findings = append(findings, ffmpegFinding(ctx))
 	findings = append(findings, modelFindings(ctx)...)
-	findings = append(findings, storeFinding(c.Store))
+	findings = append(findings, storeFinding(c.dir()))
 	broken := 0
 	for _, f := range findings {
 		if f.State == "broken" {

@@ -20,12 +20,16 @@ type storeFlag struct {
 	Store string `help:"Folder of stored results (default: .banter of this project)." placeholder:"DIR" env:"BANTER_STORE"`
 }
 
-func (f storeFlag) open(s streams) (*memo.Store, error) {
-	dir := f.Store
-	if dir == "" {
-		dir = dsl.DefaultStore()
+// dir is the store that is meant.
+func (f storeFlag) dir() string {
+	if f.Store != "" {
+		return f.Store
 	}
-	return memo.Open(dir, func(text string) { fmt.Fprintln(s.err, "warning:", text) })
+	return dsl.DefaultStore()
+}
+
+func (f storeFlag) open(s streams) (*memo.Store, error) {
+	return memo.Open(f.dir(), func(text string) { fmt.Fprintln(s.err, "warning:", text) })
 }
 
 type verifyCmd struct {
