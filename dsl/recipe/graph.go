@@ -63,7 +63,8 @@ func Graph(l *Lock) []byte {
 	}
 	for _, n := range nodes {
 		fmt.Fprintf(&b, `<g><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="6" fill="#eef3fb" stroke="#3b6fb6"/>`, escape(n.verb+" "+n.label+" "+n.key), x(n), n.y, width, height)
-		fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="13" fill="#1c2733"><tspan font-weight="bold">%s</tspan> %s</text>`, x(n)+10, n.y+19, escape(n.verb), escape(clip(n.label, 18)))
+		fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="13" font-weight="bold" fill="#1c2733">%s</text>`, x(n)+10, n.y+19, escape(n.verb))
+		fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="12" text-anchor="end" fill="#1c2733">%s</text>`, x(n)+width-10, n.y+19, escape(clip(n.label, 15)))
 		fmt.Fprintf(&b, `<text x="%d" y="%d" font-size="11" font-family="monospace" fill="#5a6675">%s</text></g>`+"\n", x(n)+10, n.y+36, escape(n.key))
 	}
 	b.WriteString("</svg>\n")
