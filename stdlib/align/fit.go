@@ -5,6 +5,7 @@ import (
 	"math"
 )
 
+// Settings of EM.
 const (
 	priorShare    = 0.45  // share of messages that answer speech, before any is seen
 	priorMessages = 120   // messages that this is worth
@@ -46,8 +47,8 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 		m.fits = append(m.fits, lawFit{law: first})
 		m.f = append(m.f, l.density(first, firstBlur))
 		span := math.Max(30, tr.last-tr.first)
-		tr.rate = 0.5 * float64(len(tr.tgt)) / span
-		tr.answers = 0.5 * float64(len(tr.tgt)) / math.Max(1, float64(len(tr.src)))
+		tr.rate = (1 - priorShare) * float64(len(tr.tgt)) / span
+		tr.answers = priorShare * float64(len(tr.tgt)) / math.Max(1, float64(len(tr.src)))
 		var learn []int32
 		step := math.Max(1, float64(all)/learnTargets)
 		for x := 0.0; int(x) < len(tr.tgt); x += step {

@@ -22,7 +22,7 @@ type vectors struct {
 func newVectors(c *corpus) *vectors {
 	n := len(c.vocab)
 	x := &vectors{idf: make([]float32, n), v: make([]float32, n*vectorSize)}
-	direction := make([][4]int16, n) // three places: sign in bit 15 … kept as +place+1 or -place-1
+	direction := make([][4]int16, n) // by token: places of ±1, as place+1 or -place-1
 	for word, id := range c.vocab {
 		h := splitmix(hashString(word) ^ uint64(c.opt.Seed))
 		for k := range direction[id] {
