@@ -132,7 +132,8 @@
         if (picture) picture.style.display = "none";
       }
       draw();
-      new MutationObserver(draw).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+      // A notebook that changes its theme may lay nothing out for a moment.
+      new MutationObserver(function () { draw(); w.setTimeout(draw, 300); }).observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
       if (w.ResizeObserver) new ResizeObserver(draw).observe(stage);
       if (w.IntersectionObserver) new IntersectionObserver(draw).observe(stage);
     }).catch(function () { host.removeAttribute("data-live"); }); // the picture stays
