@@ -8,6 +8,7 @@ import (
 	"go/types"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -360,12 +361,28 @@ func (e *Evaluator) document(obj types.Object, owner string) Documentation {
 	if ent := e.entities[obj.Name()]; ent != nil {
 		switch {
 		case ent.fn != nil:
-			d.Doc = strings.TrimSpace(ent.fn.Doc.Text())
+			d.Doc = e.commentAbove(ent.fn.Pos())
 		case ent.spec != nil:
-			d.Doc = strings.TrimSpace(ent.spec.(*ast.TypeSpec).Doc.Text())
+			d.Doc = e.commentAbove(ent.spec.Pos())
 		}
 	}
 	return d
+}
+
+// commentAbove is the comment that ends on the line above pos. The text that is parsed has declarations without theirs.
+func (e *Evaluator) commentAbove(pos token.Pos) string {
+	at := e.fset.Position(pos)
+	lines := e.sources[at.Filename]
+	var doc []string
+	for i := at.Line - 2; i >= 0 && i < len(lines); i-- {
+		text, ok := strings.CutPrefix(strings.TrimSpace(lines[i]), "//")
+		if !ok {
+			break
+		}
+		doc = append(doc, strings.TrimPrefix(text, " "))
+	}
+	slices.Reverse(doc)
+	return strings.TrimSpace(strings.Join(doc, "\n"))
 }
 
 // valueText is the present value of a variable.

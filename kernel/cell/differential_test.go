@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +13,6 @@ import (
 	"testing"
 	"time"
 )
-
-var randomPrograms = flag.Int("random-programs", 120, "how many random programs the differential test runs")
 
 // sample is a program given as declarations and the body of main. It prints with fmt.
 type sample struct{ name, decls, body string }
@@ -63,11 +60,14 @@ func compiled(t *testing.T, samples []sample) []string {
 		t.Fatalf("the compiler: %v\n%s", err, out)
 	}
 	run := exec.CommandContext(ctx, filepath.Join(dir, "samples"))
+	var stderr bytes.Buffer
+	run.Stderr = &stderr
 	out, err := run.Output()
-	if err != nil {
-		t.Fatalf("the compiled samples: %v\n%s", err, out)
-	}
 	parts := strings.Split(string(out), "\x01\n")
+	if err != nil {
+		text := stderr.String()
+		t.Fatalf("the compiled samples: %v in %s\n%s", err, samples[min(len(parts)-1, len(samples)-1)].name, text[:min(len(text), 2000)])
+	}
 	if len(parts) != len(samples)+1 {
 		t.Fatalf("%d outputs of %d samples", len(parts)-1, len(samples))
 	}

@@ -257,6 +257,7 @@ var reservedName = regexp.MustCompile(`^(pkg_|cell_|method_|shim_|value_\d)|__\d
 
 // declare lowers a checked cell and gives its declarations to the interpreter.
 func (e *Evaluator) declare(ck *checked) (*prepared, error) {
+	e.support.forget()
 	e.next = map[string]*entity{}
 	for n, ent := range e.entities {
 		e.next[n] = ent

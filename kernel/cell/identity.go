@@ -53,8 +53,12 @@ func (l *lowering) argument(x *ast.CallExpr, i int, a ast.Expr) string {
 		p := &passedFunc{info: l.info, pos: l.e.fset.Position(a.Pos())}
 		l.identify(p, a)
 		l.e.support.mu.Lock()
-		l.e.support.passed = append(l.e.support.passed, p)
-		id := len(l.e.support.passed) - 1
+		l.e.support.given++
+		id := l.e.support.given
+		l.e.support.passed[id] = p
+		if l.top {
+			l.e.support.passing = append(l.e.support.passing, id)
+		}
 		l.e.support.mu.Unlock()
 		text = fmt.Sprintf("%s.Predicate(%d, %s", l.alias(supportPath), id, text)
 		for j, obj := range p.objects {
@@ -300,6 +304,9 @@ func (s *support) predicate(id int, keep func(align.Pair) bool, values ...any) a
 	s.mu.Lock()
 	p := s.passed[id]
 	s.mu.Unlock()
+	if p == nil { // of a cell that was left behind while it ran
+		panic(stopped{})
+	}
 	out := dsl.Predicate{Keep: func(pair *dsl.Pair) bool { return keep(*pair) }, Source: p.source, Uncacheable: p.uncacheable}
 	captures := map[types.Object]reflect.Value{}
 	for i, name := range p.names {

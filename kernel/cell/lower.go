@@ -27,7 +27,7 @@ type lowering struct {
 	results  []string         // names of its results, when it has them
 	loops    []*loopContext
 	top      bool            // outside any function
-	inClause bool            // directly in a case
+	inClause int             // how many cases the statement stands in
 	fresh    map[string]bool // variables of the cell that the interpreter has just made
 }
 
@@ -978,9 +978,11 @@ func (l *lowering) mayRecurse(body *ast.BlockStmt) bool {
 
 func (l *lowering) funcLit(x *ast.FuncLit) string {
 	sig := l.typeOf(x).Underlying().(*types.Signature)
-	saved, savedResults, savedLoops, savedTop := l.sig, l.results, l.loops, l.top
-	defer func() { l.sig, l.results, l.loops, l.top = saved, savedResults, savedLoops, savedTop }()
-	l.sig, l.top = sig, false
+	saved, savedResults, savedLoops, savedTop, savedClause := l.sig, l.results, l.loops, l.top, l.inClause
+	defer func() {
+		l.sig, l.results, l.loops, l.top, l.inClause = saved, savedResults, savedLoops, savedTop, savedClause
+	}()
+	l.sig, l.top, l.inClause = sig, false, 0
 	l.loops = append(l.loops[:len(l.loops):len(l.loops)], &loopContext{barrier: true})
 	params := l.fields(x.Type.Params, sig.Params(), 0, sig.Variadic())
 	results := l.resultFields(x.Type, sig)

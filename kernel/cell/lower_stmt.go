@@ -41,12 +41,8 @@ func (l *lowering) stmt(s ast.Stmt) string {
 	case *ast.RangeStmt:
 		return l.rangeLoop(s, "")
 	case *ast.LabeledStmt:
-		if l.inClause {
-			l.inClause = false
-			switch s.Stmt.(type) {
-			case *ast.ForStmt, *ast.RangeStmt: // the interpreter loses labels that stand in a clause
-				return "{ " + l.stmt(s) + "\n}"
-			}
+		if l.inClause > 0 { // the interpreter loses labels that stand inside a clause
+			refuse(s.Pos(), "a label inside a case yet: move the labelled statement into a function")
 		}
 		switch inner := s.Stmt.(type) {
 		case *ast.ForStmt:
@@ -103,14 +99,9 @@ func (l *lowering) stmt(s ast.Stmt) string {
 
 // clause lowers the statements of a case.
 func (l *lowering) clause(stmts []ast.Stmt) string {
-	var b strings.Builder
-	for _, s := range stmts {
-		_, l.inClause = s.(*ast.LabeledStmt)
-		b.WriteString("\n" + l.line(s.Pos()) + l.stmt(s))
-	}
-	l.inClause = false
-	b.WriteString("\n")
-	return b.String()
+	l.inClause++
+	defer func() { l.inClause-- }()
+	return l.list(stmts)
 }
 
 func (l *lowering) inRangeFunction() bool {

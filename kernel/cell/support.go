@@ -30,9 +30,11 @@ type support struct {
 	stop  *bool // the interpreter's variable that its code reads at loops and function entries
 	depth atomic.Int64
 
-	mu     sync.Mutex
-	now    *run
-	passed []*passedFunc // functions that cells give to verbs, by number
+	mu      sync.Mutex
+	now     *run
+	given   int
+	passed  map[int]*passedFunc // functions that cells give to verbs, by number
+	passing []int               // those that stand in statements of the latest cell and are done with when it is
 
 	observe func(dsl.Predicate) // if set, told of each predicate made
 }
@@ -57,7 +59,19 @@ type stopped struct{}
 
 func (stopped) Error() string { return "interrupted" }
 
-func newSupport(e *Evaluator) *support { return &support{e: e, now: &run{ctx: context.Background()}} }
+func newSupport(e *Evaluator) *support {
+	return &support{e: e, now: &run{ctx: context.Background()}, passed: map[int]*passedFunc{}}
+}
+
+// forget lets go of functions that no code can give to a verb any more.
+func (s *support) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range s.passing {
+		delete(s.passed, id)
+	}
+	s.passing = nil
+}
 
 func (s *support) set(stop bool) { *s.stop = stop }
 
