@@ -223,6 +223,14 @@ func (l *lowering) expr(x ast.Expr) string {
 	case *ast.BinaryExpr:
 		if x.Op == token.EQL || x.Op == token.NEQ {
 			l.checkEqual(x.X, x.Y)
+			t := l.typeOf(x.X)
+			switch t.Underlying().(type) {
+			case *types.Struct, *types.Array:
+				if types.Identical(t, l.typeOf(x.Y)) { // as an operand of && or || it would not be wired to what follows
+					ts := l.typ(t, x)
+					return "func(a, b " + ts + ") bool { return a " + x.Op.String() + " b }(" + l.expr(x.X) + ", " + l.expr(x.Y) + ")"
+				}
+			}
 		}
 		return "(" + l.expr(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
 	case *ast.SliceExpr:
