@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench-align", flag.ContinueOnError)
 	dir := flags.String("streams", "", "score the labelled streams in this folder")
 	seeds := flags.Int("seeds", 6, "streams of each regime")
-	first := flags.Uint64("first", 20000, "first seed; tuning used those below 10000")
+	first := flags.Uint64("first", 30000, "first seed; tuning used those below 30000")
 	minutes := flags.Float64("minutes", 20, "length of a stream")
 	speed := flags.Int("speed", 0, "measure time and memory with this many messages")
 	workers := flags.Int("workers", 0, "goroutines; 0 is one a CPU")

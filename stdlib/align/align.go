@@ -104,7 +104,7 @@ func (m *model) window(from *track, s *scored) verdict {
 	v.best = s.cand[top].src
 	v.first, v.last, v.window = v.best, v.best, s.cand[top].r
 	if m.c.opt.Direction == SpeechToChat {
-		limit := m.c.opt.MaxWindow.Seconds() - 2*padSeconds
+		limit := m.c.opt.MaxWindow.Seconds() - leastPad
 		for s.reply > 0 && v.window < 0.97*s.reply {
 			span := func(a, b int32) bool {
 				return a >= 0 && int(b) < len(from.src) && from.src[b].end-from.src[a].start <= limit
@@ -131,7 +131,7 @@ func (m *model) window(from *track, s *scored) verdict {
 	return v
 }
 
-const padSeconds = float64(maxPad) / float64(time.Second)
+const leastPad = 0.5 // s of silence that a window has room for, both sides together
 
 // result makes the final pass over one track.
 func (m *model) result(ctx context.Context, tr *track) (StreamResult, error) {
@@ -376,6 +376,6 @@ func (m *model) describe(tr *track, real []verdict, out *StreamResult) {
 }
 
 // minLinkScore is the evidence for a link below which no pair is believed.
-const minLinkScore = 3.0
+const minLinkScore = 2.5
 
 func (tr *track) linkedAtAll() bool { return tr.lagSet || tr.linkScore >= minLinkScore }

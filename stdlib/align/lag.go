@@ -19,7 +19,7 @@ const (
 	copyRate    = 0.3   // expected messages that repeat a said word: the A above
 	maxDelay    = 14.0  // s; the tail of the delays that the first estimate looks at
 	lagTargets  = 40000 // messages looked at for the lag, in a stream; more are thinned evenly
-	nullRepeats = 6     // block-permuted copies of the chat that say how much evidence chance gives
+	nullRepeats = 24    // block-permuted copies of the chat that say how much evidence chance gives; fewer for long chats
 )
 
 // piece is a stretch of source time, in seconds, with one lag.
@@ -110,7 +110,8 @@ func (c *corpus) estimateLag(ctx context.Context, tr *track) error {
 		return err
 	}
 	var null []float64
-	for k := range nullRepeats {
+	repeats := max(6, min(nullRepeats, nullRepeats*500/max(1, len(thin))))
+	for k := range repeats {
 		z := &lagSearch{lo: lo, n: s.n}
 		z.collect(c, tr, thin, tr.permuted(thin, k))
 		_, t := z.viterbi()
@@ -120,7 +121,7 @@ func (c *corpus) estimateLag(ctx context.Context, tr *track) error {
 		}
 	}
 	mean, sd := meanAndDeviation(null)
-	tr.linkScore = (total - mean) / math.Max(sd, 1+0.1*math.Abs(mean))
+	tr.linkScore = (total - mean) / math.Max(sd, 0.5)
 	if len(tr.src) == 0 || len(thin) == 0 {
 		tr.linkScore = 0
 	}

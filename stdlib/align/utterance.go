@@ -13,7 +13,7 @@ import (
 const (
 	utterancePause = 450 * time.Millisecond // a silence this long ends an utterance
 	maxUtterance   = 6 * time.Second
-	maxPad         = 500 * time.Millisecond // silence kept around a window's words
+	maxPad         = 800 * time.Millisecond // silence kept around a window's words
 )
 
 // Utterance is a run of words that a listener takes in as one piece: a sentence, or what stands between two pauses.
