@@ -173,7 +173,6 @@ type prepared struct {
 	call   string
 	result *types.Tuple
 	notes  []string
-	texts  bool
 }
 
 func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {

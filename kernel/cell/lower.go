@@ -22,7 +22,6 @@ type lowering struct {
 	out      *emission
 	text     string // source of the file being lowered
 	base     token.Pos
-	temp     int
 	sig      *types.Signature // of the function being lowered
 	results  []string         // names of its results, when it has them
 	loops    []*loopContext
@@ -35,7 +34,6 @@ type lowering struct {
 type emission struct {
 	decls        []string
 	imports      map[string]string // import path to local name
-	emitted      map[string]bool
 	work         []func()
 	uses         map[string]bool // names of cells that the text refers to
 	newInstances []string
