@@ -92,19 +92,22 @@ const (
 
 func newDensity(l law, lo, hi, blur float64) *density {
 	d := &density{lo: lo, hi: hi, table: make([]float64, int((hi-lo)/densityStep)+2)}
-	var weights []float64
-	var offsets []float64
+	sharp := make([]float64, len(d.table)) // without blur
+	for i := range sharp {
+		sharp[i] = l.density(lo + float64(i)*densityStep)
+	}
+	reach := int(2 * blur / densityStep)
+	kernel := make([]float64, 2*reach+1)
 	sum := 0.0
-	for k := -4; k <= 4; k++ {
-		w := math.Exp(-float64(k*k) / 8)
-		weights, offsets = append(weights, w), append(offsets, float64(k)*blur/2)
-		sum += w
+	for k := range kernel {
+		z := float64(k-reach) * densityStep / blur
+		kernel[k] = math.Exp(-z * z / 2)
+		sum += kernel[k]
 	}
 	for i := range d.table {
-		x := lo + float64(i)*densityStep
 		v := 0.0
-		for k, w := range weights {
-			v += w * l.density(x+offsets[k])
+		for k := max(0, reach-i); k < len(kernel) && i+k-reach < len(sharp); k++ {
+			v += kernel[k] * sharp[i+k-reach]
 		}
 		d.table[i] = (1-strayShare)*v/sum + strayShare/(hi-lo)
 	}
