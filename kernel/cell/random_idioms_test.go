@@ -7,6 +7,9 @@ import (
 
 // idiom is one of the ways of Go that interpreters get wrong, with random operands. It stands in a block of its own.
 func (w *writer) idiom() string {
+	saved := w.idiomatic
+	w.idiomatic = true
+	defer func() { w.idiomatic = saved }()
 	text := idioms[w.r.IntN(len(idioms))]
 	var b strings.Builder
 	for {

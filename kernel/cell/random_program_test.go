@@ -31,15 +31,16 @@ type function struct {
 
 // writer writes one program. Everything it decides comes from its source of randomness.
 type writer struct {
-	r       *rand.Rand
-	scopes  [][]variable
-	funcs   []function
-	count   int
-	depth   int             // of nested statements
-	loops   int             // of nested loops
-	inner   int             // how many functions of type func(int) int are being written
-	earlier int             // how many variables of the cells are of earlier cells
-	anew    map[string]bool // variables that this cell declares anew
+	r         *rand.Rand
+	scopes    [][]variable
+	funcs     []function
+	count     int
+	depth     int             // of nested statements
+	loops     int             // of nested loops
+	inner     int             // how many functions of type func(int) int are being written
+	idiomatic bool            // an idiom is being written, whose own names have no numbers
+	earlier   int             // how many variables of the cells are of earlier cells
+	anew      map[string]bool // variables that this cell declares anew
 
 	decls strings.Builder // package level of the compiled form
 	first strings.Builder // what the first cell declares
@@ -236,7 +237,8 @@ func (w *writer) of(t string, assign bool) []string {
 	for i := len(w.scopes) - 1; i >= 0; i-- {
 		for j := len(w.scopes[i]) - 1; j >= 0; j-- {
 			v := w.scopes[i][j]
-			if !seen[v.name] && v.typ == t && !(assign && v.fixed) {
+			numbered := strings.ContainsAny(v.name, "0123456789")
+			if !seen[v.name] && v.typ == t && !(assign && v.fixed) && (numbered || !w.idiomatic) {
 				list = append(list, v.name)
 			}
 			seen[v.name] = true
