@@ -5,7 +5,7 @@ GO    ?= go
 # Names of files that make up the programs: a build is asked for only when one of them changed.
 SOURCES := $(shell find cmd dsl stdlib kernel internal -name '*.go' -o -name '*.s' 2>/dev/null) go.mod go.sum
 ECHARTS := stdlib/chart/assets/echarts.min.js.gz
-STATICCHECK := honnef.co/go/tools/cmd/staticcheck@2026.1
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help demo test test-race lint bench bench-align bench-kernel bench-train native lab lab-venv notebooks browser build generate clean
 

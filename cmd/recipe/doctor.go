@@ -22,7 +22,7 @@ import (
 
 // doctorCmd looks at this machine. It fails if something is missing that the main job cannot do without.
 type doctorCmd struct {
-	JSON  bool   `name:"json" help:"Print JSON."`
+	JSON bool `name:"json" help:"Print JSON."`
 	storeFlag
 }
 
