@@ -63,7 +63,7 @@ var idioms = []string{
 	`fmt.Println(Try(func() { panic(errors.New($s)) }))`,
 	`fmt.Println(Try(func() { var s Shape; fmt.Println(s.Area()) }))`,
 	`fmt.Println(Try(func() { var x any = $s; fmt.Println(x.(int)) }))`,
-	`x := $x; fmt.Println(Try(func() { fmt.Println(x[len(x)-1], x[:1]) }))`,
+	`x := $x; fmt.Println(Try(func() { n := x[len(x)-1]; fmt.Println(n, x[:1]) }))`,
 	`fmt.Println(Try(func() { defer func() { fmt.Println("first"); }(); panic($i) }))`,
 	`func() { defer func() { fmt.Println(recover()) }(); func() { defer func() { fmt.Println("inner", recover()) }(); panic("one") }(); panic("two") }()`,
 	// Ranges over functions.
