@@ -14,7 +14,7 @@ type Params struct {
 	FDR     float64 `help:"false discovery rate that pairs may have at most"`
 	Base    string  `help:"base model: a name of recipe models list, or a path"`
 	Rank    int     `help:"rank of the LoRA adapter"`
-	Rate    float64 `help:"peak learning rate; 0.003 suits the micro model, real ones want about 0.0002"`
+	Rate    float64 `help:"peak learning rate; 0.002 suits the micro model, real ones want about 0.0002"`
 	Epochs  int     `help:"passes over the training rows"`
 	Seed    int64   `help:"seed of everything random"`
 }
@@ -26,8 +26,8 @@ func main() {
 		FDR:     0.1,
 		Base:    "lm-micro",
 		Rank:    16,
-		Rate:    0.003,
-		Epochs:  12,
+		Rate:    0.002,
+		Epochs:  15,
 		Seed:    1,
 	}
 	dsl.Main(&p, func() {
