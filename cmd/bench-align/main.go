@@ -30,6 +30,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	dir := flags.String("streams", "", "score the labelled streams in this folder")
 	seeds := flags.Int("seeds", 6, "streams of each regime")
 	first := flags.Uint64("first", 30000, "first seed; tuning used those below 30000")
+	only := flags.String("only", "", "measure the regimes whose name holds this")
 	minutes := flags.Float64("minutes", 20, "length of a stream")
 	speed := flags.Int("speed", 0, "measure time and memory with this many messages")
 	workers := flags.Int("workers", 0, "goroutines; 0 is one a CPU")
@@ -42,5 +43,5 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case *speed > 0:
 		return measureSpeed(ctx, *speed, *workers, out)
 	}
-	return table(ctx, *first, *seeds, *minutes, out)
+	return table(ctx, *only, *first, *seeds, *minutes, out)
 }
