@@ -8,6 +8,7 @@ import (
 
 	"banter/stdlib/align"
 	"banter/stdlib/chart"
+	"banter/stdlib/train"
 )
 
 // Chart is something to look at: charts, with tables and remarks where they help. As the last value of a cell it is
@@ -211,6 +212,17 @@ func MessagesPerMinute(streams Streams) Chart {
 // LossChart shows the loss of the response tokens over a training, and on the holdout where it was looked at.
 func LossChart(t Tuned) Chart {
 	run := t.Run()
+	c := lossCurve(run)
+	if n := len(run.Looks); n > 1 {
+		c.Subtitle = fmt.Sprintf("held out: %.3f before, %.3f after", run.Looks[0].Loss, run.Looks[n-1].Loss)
+	}
+	var out Chart
+	out.view.draw(c)
+	return out
+}
+
+// lossCurve draws the loss of each step and of each look at the holdout.
+func lossCurve(run train.Record) chart.Chart {
 	loss := make([]float64, len(run.History))
 	for i, h := range run.History {
 		loss[i] = h.Loss
@@ -219,13 +231,7 @@ func LossChart(t Tuned) Chart {
 	for _, l := range run.Looks {
 		held.X, held.Y = append(held.X, float64(l.Step)), append(held.Y, l.Loss)
 	}
-	c := chart.LossCurve("Loss of response tokens", loss, held)
-	if n := len(held.Y); n > 1 {
-		c.Subtitle = fmt.Sprintf("held out: %.3f before, %.3f after", held.Y[0], held.Y[n-1])
-	}
-	var out Chart
-	out.view.draw(c)
-	return out
+	return chart.LossCurve("Loss of response tokens", loss, held)
 }
 
 // Waterfall shows what each rule of the Filter that made the pairs took, with examples.

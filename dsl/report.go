@@ -326,17 +326,8 @@ func (t Tuned) tell(r *chart.Report) {
 	cards := []chart.Card{
 		{Label: "base", Value: t.base}, {Label: "steps", Value: count(len(run.History))},
 		{Label: "rank", Value: count(run.Options.Rank)}, {Label: "learned tokens", Value: count(run.Learned), Detail: "in one pass"}}
-	var held chart.Curve
-	held.Name = "held out"
-	for _, l := range run.Looks {
-		held.X, held.Y = append(held.X, float64(l.Step)), append(held.Y, l.Loss)
-	}
 	sec.Cards(cards...)
-	loss := make([]float64, len(run.History))
-	for i, h := range run.History {
-		loss[i] = h.Loss
-	}
-	sec.Chart(chart.LossCurve("Loss of response tokens", loss, held))
+	sec.Chart(lossCurve(run))
 }
 
 func (e Evaluation) tell(r *chart.Report) {
