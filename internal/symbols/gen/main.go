@@ -87,7 +87,7 @@ func run(dir string, check, skipBroken bool) error {
 		}
 		files["table_"+strings.NewReplacer("/", "_").Replace(p.PkgPath)+".go"] = src
 	}
-	if files["export.zip"], err = exportData(fset, seen); err != nil {
+	if files["export.zip"], err = exportData(seen); err != nil {
 		return err
 	}
 	if files["docs.json"], err = docComments(fset, pkgs); err != nil {
@@ -121,7 +121,9 @@ func load(fset *token.FileSet, dir string, skipBroken bool) ([]*packages.Package
 	return kept, nil
 }
 
-func exportData(fset *token.FileSet, pkgs map[string]*types.Package) ([]byte, error) {
+// exportData leaves out where each name is declared: nothing that is said of a cell needs it, and it differs between
+// checkouts in different folders.
+func exportData(pkgs map[string]*types.Package) ([]byte, error) {
 	var paths []string
 	for path := range pkgs {
 		paths = append(paths, path)
@@ -135,7 +137,7 @@ func exportData(fset *token.FileSet, pkgs map[string]*types.Package) ([]byte, er
 		if err != nil {
 			return nil, err
 		}
-		if err := gcexportdata.Write(f, fset, pkgs[path]); err != nil {
+		if err := gcexportdata.Write(f, nil, pkgs[path]); err != nil {
 			return nil, fmt.Errorf("write export data of %s: %w", path, err)
 		}
 	}
