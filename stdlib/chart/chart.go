@@ -171,17 +171,26 @@ func LagCurve(title string, points []LagPoint, changes []time.Duration, truth []
 	return c
 }
 
-// PerMinute counts moments in bars of one minute, or of as many minutes as keep the bars below 400.
+// barWidths are the widths of PerMinute's bars, narrowest first.
+var barWidths = []time.Duration{10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour}
+
+// PerMinute draws how many moments there are a minute, in bars as narrow as keep them below 400 with some three moments in
+// each, so that neither a short stream nor a quiet one shows mostly chance.
 func PerMinute(title string, moments []time.Duration, length time.Duration) Chart {
 	for _, at := range moments {
 		length = max(length, at)
 	}
 	length = min(length, 10_000*time.Hour)
-	minutes := 1
-	for length.Minutes()/float64(minutes) > 400 {
-		minutes *= 2
+	bar := barWidths[len(barWidths)-1]
+	for i := len(barWidths) - 1; i >= 0; i-- {
+		if bars := float64(length) / float64(barWidths[i]); bars < 400 && (bars <= 4 || float64(len(moments)) >= 3*bars) {
+			bar = barWidths[i]
+		}
 	}
-	width := float64(minutes) * 60
+	for length/bar > 400 {
+		bar *= 2
+	}
+	width := bar.Seconds()
 	n := max(1, int(math.Ceil(length.Seconds()/width)))
 	s := Series{Name: "messages a minute", Kind: Bars, Tone: Blue, X: make([]float64, n), Y: make([]float64, n), Span: make([]float64, n)}
 	for i := range n {
@@ -193,9 +202,9 @@ func PerMinute(title string, moments []time.Duration, length time.Duration) Char
 			before++
 			continue
 		}
-		s.Y[min(int(at.Seconds()/width), n-1)] += 1 / float64(minutes)
+		s.Y[min(int(at.Seconds()/width), n-1)] += 60 / width
 	}
-	c := Chart{Title: title, X: Axis{Label: "stream time", Unit: Clock, Max: float64(n) * width}, Y: Axis{Label: "messages a minute"}, Series: []Series{s}}
+	c := Chart{Title: title, X: Axis{Label: "stream time", Unit: Clock, Max: float64(n) * width}, Y: Axis{Label: "per minute"}, Series: []Series{s}}
 	c.Subtitle = grouped(len(moments)) + " messages"
 	if before > 0 {
 		c.Subtitle += fmt.Sprintf(", %s of them before the recording", grouped(before))

@@ -370,8 +370,15 @@ func TestCounts(t *testing.T) {
 		t.Errorf("per minute %s, %q", got, m.Subtitle)
 	}
 	long := PerMinute("", []time.Duration{0, time.Minute, 99 * time.Hour}, 0)
-	if n := len(long.Series[0].Y); n > 401 || long.Series[0].Y[0] != 2.0/16 {
+	if n := len(long.Series[0].Y); n > 401 || long.Series[0].Y[0] != 2.0/60 {
 		t.Errorf("99 hours take %d bars, the first %v", n, long.Series[0].Y[0])
+	}
+	busy := make([]time.Duration, 240)
+	for i := range busy {
+		busy[i] = time.Duration(i) * time.Second
+	}
+	if got := PerMinute("", busy, 4*time.Minute).Series[0].Y; len(got) != 24 || got[0] != 60 || got[23] != 60 {
+		t.Errorf("a message a second for four minutes: %v", got)
 	}
 	w := Waterfall("", 100, []Drop{{"a", 30}, {"b", 50}})
 	if got := fmt.Sprint(w.Series[0].Low, w.Series[0].Y, w.X.Categories); got != "[0 70 20 0] [100 100 70 20] [all a b kept]" {
