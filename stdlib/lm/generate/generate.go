@@ -7,12 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"unicode/utf8"
 
 	"banter/internal/progress"
 	"banter/stdlib/lm/chattemplate"
+	"banter/stdlib/lm/sampling"
 	"banter/stdlib/lm/transformer"
 )
 
@@ -29,6 +29,9 @@ func New(model *transformer.Model, format *chattemplate.Format) *Generator {
 
 // Format returns the generator's format.
 func (g *Generator) Format() *chattemplate.Format { return g.format }
+
+// Sampling says how the next token is drawn.
+type Sampling = sampling.Sampling
 
 // Options says how an answer is drawn.
 type Options struct {
@@ -78,11 +81,11 @@ func (g *Generator) Answer(ctx context.Context, turns []chattemplate.Message, o 
 	if err != nil {
 		return Answer{}, fmt.Errorf("generate: %w", err)
 	}
-	s := newSampler(o.Sampling, rand.New(rand.NewPCG(o.Seed, 0)), prompt)
+	s := sampling.New(o.Sampling, o.Seed, prompt)
 	var ids []int
 	w := writer{stops: o.Stop, emit: emit}
 	for {
-		token := s.next(logits)
+		token := s.Next(logits)
 		if g.format.EndsTurn(token) {
 			w.finish()
 			return Answer{w.text[:w.end()], len(ids) + 1, EndOfTurn}, nil
@@ -113,7 +116,7 @@ func (o Options) check() error {
 			return errors.New("an empty stop string")
 		}
 	}
-	return o.Sampling.check()
+	return o.Sampling.Check()
 }
 
 // writer passes text on as it grows, but holds back what may yet change: half a character, or the start of a stop string.

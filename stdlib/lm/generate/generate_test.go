@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"math"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -168,55 +167,6 @@ func TestWriterHoldsBack(t *testing.T) {
 	w.finish()
 	if !slices.Equal(got, []string{"a", "é", "ENx"}) || !w.stopped || w.text[:w.end()] != "aéENx" {
 		t.Errorf("%q", got)
-	}
-}
-
-func TestCandidates(t *testing.T) {
-	logits := []float32{float32(math.Log(0.5)), float32(math.Log(0.1)), float32(math.Log(0.3)), float32(math.Log(0.1))}
-	for _, c := range []struct {
-		name string
-		s    Sampling
-		seen []int32
-		want []int32
-	}{
-		{"likeliest", Sampling{}, nil, []int32{0}},
-		{"all", Sampling{Temperature: 1}, nil, []int32{0, 2, 1, 3}},
-		{"top-k", Sampling{Temperature: 1, TopK: 2}, nil, []int32{0, 2}},
-		{"top-p", Sampling{Temperature: 1, TopP: 0.75}, nil, []int32{0, 2}},
-		{"top-p takes at least one", Sampling{Temperature: 1, TopP: 0.01}, nil, []int32{0}},
-		{"min-p", Sampling{Temperature: 1, MinP: 0.3}, nil, []int32{0, 2}},
-		{"temperature comes before top-p", Sampling{Temperature: 10, TopP: 0.75}, nil, []int32{0, 2, 1}},
-		{"repetition", Sampling{Repetition: 10}, []int32{0}, []int32{2}},
-	} {
-		s := newSampler(c.s, nil, c.seen)
-		var got []int32
-		for _, x := range s.candidates(logits) {
-			got = append(got, x.token)
-		}
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
-	}
-}
-
-func TestDrawsFollowTheDistribution(t *testing.T) {
-	want := []float64{0.5, 0.1, 0.3, 0.1}
-	logits := make([]float32, len(want))
-	for i, p := range want {
-		logits[i] = float32(math.Log(p)) + 2
-	}
-	s := newSampler(Sampling{Temperature: 1}, rand.New(rand.NewPCG(1, 2)), nil)
-	counts := make([]float64, len(want))
-	const n = 20000
-	for range n {
-		counts[s.draw(logits)]++
-	}
-	var chi float64
-	for i, p := range want {
-		chi += (counts[i] - n*p) * (counts[i] - n*p) / (n * p)
-	}
-	if chi > 16.3 { // 0.999 quantile of chi-square with 3 degrees of freedom
-		t.Errorf("counts %v: chi-square %v", counts, chi)
 	}
 }
 
