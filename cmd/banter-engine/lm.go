@@ -50,25 +50,30 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"banter/internal/progress"
 	"banter/internal/worker"
 	"banter/internal/worker/native"
+	"banter/stdlib/lm/sampling"
 )
 
 // lmKey is what a loaded language model depends on.
 type lmKey struct {
-	model, adapter file
-	gpu            bool
+	model file
+	gpu   bool
 }
 
 type lmModel struct {
-	path    string
-	c       *C.struct_llama_model
-	vocab   *C.struct_llama_vocab
-	adapter *C.struct_llama_adapter_lora // nil where there is none; freed with the model
+	path  string
+	c     *C.struct_llama_model
+	vocab *C.struct_llama_vocab
+
+	mu       sync.Mutex
+	adapters map[file]*C.struct_llama_adapter_lora // loaded for this model, and freed with it
 }
 
 var lmModels = cache[lmKey, *lmModel]{keep: 2, free: func(m *lmModel) { C.llama_model_free(m.c) }}
@@ -79,13 +84,7 @@ func useLM(p *native.LMParams) (*lmModel, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	key := lmKey{model: f, gpu: p.GPU}
-	if p.Adapter != "" {
-		if key.adapter, err = stat(p.Adapter); err != nil {
-			return nil, nil, err
-		}
-	}
-	return lmModels.use(key, func() (*lmModel, error) {
+	return lmModels.use(lmKey{f, p.GPU}, func() (*lmModel, error) {
 		params := C.llama_model_default_params()
 		if !p.GPU {
 			params.n_gpu_layers = 0
@@ -97,24 +96,40 @@ func useLM(p *native.LMParams) (*lmModel, func(), error) {
 		if c == nil {
 			return nil, &worker.Failure{Path: p.Model, Message: "llama.cpp does not take this model: " + takeError("no reason given"), Fix: "fetch it again, or name another"}
 		}
-		m := &lmModel{path: p.Model, c: c, vocab: C.llama_model_get_vocab(c)}
-		if p.Adapter != "" {
-			path := C.CString(p.Adapter)
-			defer C.free(unsafe.Pointer(path))
-			takeError("")
-			if m.adapter = C.llama_adapter_lora_init(c, path); m.adapter == nil {
-				C.llama_model_free(c)
-				return nil, &worker.Failure{Path: p.Adapter, Message: "llama.cpp does not take this adapter for " + p.Model + ": " + takeError("no reason given")}
-			}
-		}
-		return m, nil
+		return &lmModel{path: p.Model, c: c, vocab: C.llama_model_get_vocab(c), adapters: map[file]*C.struct_llama_adapter_lora{}}, nil
 	})
+}
+
+// adapter returns the adapter at path, which is loaded once for this model; nil for an empty path.
+func (m *lmModel) adapter(path string) (*C.struct_llama_adapter_lora, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := stat(path)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if a := m.adapters[f]; a != nil {
+		return a, nil
+	}
+	cPath := C.CString(path)
+	defer C.free(unsafe.Pointer(cPath))
+	takeError("")
+	a := C.llama_adapter_lora_init(m.c, cPath)
+	if a == nil {
+		return nil, &worker.Failure{Path: path, Message: "llama.cpp does not take this adapter for " + m.path + ": " + takeError("no reason given")}
+	}
+	m.adapters[f] = a
+	return a, nil
 }
 
 // session is a context of a model, for one call.
 type session struct {
 	m     *lmModel
 	c     *C.struct_llama_context
+	batch int // tokens that are decoded at a time
 	watch *C.struct_lm_watch
 	done  chan struct{} // closed by close
 	quit  chan struct{} // closed when nobody touches watch any longer
@@ -125,28 +140,31 @@ func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, 
 	if limit := int(C.llama_model_n_ctx_train(m.c)); limit > 0 && n > limit {
 		return nil, &worker.Failure{Path: m.path, Message: fmt.Sprintf("%d tokens are more than the %d that the model was trained on", n, limit), Fix: "shorten the text"}
 	}
-	s := &session{m: m, done: make(chan struct{}), quit: make(chan struct{})}
+	adapter, err := m.adapter(p.Adapter)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{m: m, batch: min(max(n, 1), 512), done: make(chan struct{}), quit: make(chan struct{})}
 	s.watch = (*C.struct_lm_watch)(C.calloc(1, C.size_t(unsafe.Sizeof(C.struct_lm_watch{}))))
-	batch := min(max(n, 1), 512)
-	if embeddings {
-		batch = max(n, 1)
+	if embeddings { // pooling needs a text in one piece
+		s.batch = max(n, 1)
 	}
 	nOut := 1
 	if outputs || embeddings {
-		nOut = batch
+		nOut = s.batch
 	}
 	takeError("")
-	s.c = C.open_context(m.c, C.uint32_t(max(n, 1)), C.uint32_t(batch), C.uint32_t(nOut), threads(p.Threads), C.bool(embeddings), s.watch)
+	s.c = C.open_context(m.c, C.uint32_t(max(n, 1)), C.uint32_t(s.batch), C.uint32_t(nOut), threads(p.Threads), C.bool(embeddings), s.watch)
 	if s.c == nil {
 		C.free(unsafe.Pointer(s.watch))
 		return nil, &worker.Failure{Path: m.path, Message: "llama.cpp could not make room for its work: " + takeError("no reason given"), Fix: "use a smaller model or a shorter text"}
 	}
-	if m.adapter != nil {
+	if adapter != nil {
 		scale := C.float(p.Scale)
 		if scale == 0 {
 			scale = 1
 		}
-		if C.llama_set_adapters_lora(s.c, &m.adapter, 1, &scale) != 0 {
+		if C.llama_set_adapters_lora(s.c, &adapter, 1, &scale) != 0 {
 			C.llama_free(s.c)
 			C.free(unsafe.Pointer(s.watch))
 			return nil, &worker.Failure{Path: p.Adapter, Message: "the adapter cannot be used: " + takeError("no reason given")}
@@ -170,14 +188,26 @@ func (s *session) close() {
 	C.free(unsafe.Pointer(s.watch))
 }
 
-// feed decodes ids, which stand at position from and after; at most 512 at a time.
-func (s *session) feed(ctx context.Context, ids []C.llama_token, from int, all bool) error {
-	rc := C.feed(s.c, &ids[0], C.int(len(ids)), C.int(from), C.bool(all))
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if rc != 0 {
-		return &worker.Failure{Path: s.m.path, Message: fmt.Sprintf("llama.cpp gave up with code %d: %s", int(rc), takeError("no reason given"))}
+// decode reads ids, which stand at position from and after. With each, every token gives an output, and each is called for
+// the i-th id while its output, number row of its batch, is there; otherwise only the last one gives an output.
+func (s *session) decode(ctx context.Context, ids []C.llama_token, from int, each func(i, row int) error) error {
+	for at := 0; at < len(ids); at += s.batch {
+		part := ids[at:min(at+s.batch, len(ids))]
+		rc := C.feed(s.c, &part[0], C.int(len(part)), C.int(from+at), C.bool(each != nil))
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if rc != 0 {
+			return &worker.Failure{Path: s.m.path, Message: fmt.Sprintf("llama.cpp gave up with code %d: %s", int(rc), takeError("no reason given"))}
+		}
+		for row := range part {
+			if each == nil {
+				break
+			}
+			if err := each(at+row, row); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
@@ -234,11 +264,16 @@ func (m *lmModel) given(text string, ids []int32) ([]C.llama_token, error) {
 	return out, nil
 }
 
-// piece returns the bytes of a token; special ones have none unless asked for.
-func (m *lmModel) piece(id C.llama_token, special bool) []byte {
+// piece returns the bytes of a token; special ones have none unless asked for. SentencePiece writes a space before the
+// first word of a text, which is no part of it.
+func (m *lmModel) piece(id C.llama_token, special, first bool) []byte {
+	strip := C.int32_t(0)
+	if first && C.llama_vocab_type(m.vocab) == C.LLAMA_VOCAB_TYPE_SPM {
+		strip = 1
+	}
 	buf := make([]byte, 64)
 	for {
-		n := int(C.llama_token_to_piece(m.vocab, id, (*C.char)(unsafe.Pointer(&buf[0])), C.int32_t(len(buf)), 0, C.bool(special)))
+		n := int(C.llama_token_to_piece(m.vocab, id, (*C.char)(unsafe.Pointer(&buf[0])), C.int32_t(len(buf)), strip, C.bool(special)))
 		if n >= 0 {
 			return buf[:n]
 		}
@@ -256,6 +291,9 @@ func describeModel(_ context.Context, r *worker.Request) (any, []byte, error) {
 		return nil, nil, err
 	}
 	defer done()
+	if _, err := m.adapter(p.Adapter); err != nil {
+		return nil, nil, err
+	}
 	var desc [256]C.char
 	C.llama_model_desc(m.c, &desc[0], C.size_t(len(desc)))
 	return &native.LMInfo{
@@ -287,19 +325,9 @@ func tokenize(_ context.Context, r *worker.Request) (any, []byte, error) {
 	}
 	result := &native.Tokens{IDs: make([]int32, len(ids)), Pieces: make([][]byte, len(ids))}
 	for i, id := range ids {
-		result.IDs[i], result.Pieces[i] = int32(id), m.piece(id, true)
+		result.IDs[i], result.Pieces[i] = int32(id), m.piece(id, true, false)
 	}
 	return result, nil, nil
-}
-
-// prefill decodes all ids but gives output for the last alone.
-func (s *session) prefill(ctx context.Context, ids []C.llama_token) error {
-	for from := 0; from < len(ids); from += 512 {
-		if err := s.feed(ctx, ids[from:min(from+512, len(ids))], from, false); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func generate(ctx context.Context, r *worker.Request) (any, []byte, error) {
@@ -330,31 +358,35 @@ func generate(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		return nil, nil, err
 	}
 	defer s.close()
-	sampler := m.sampler(&p)
-	defer C.llama_sampler_free(sampler)
-	if err := s.prefill(ctx, ids); err != nil {
+	seen := make([]int32, len(ids))
+	for i, id := range ids {
+		seen[i] = int32(id)
+	}
+	sampler := sampling.New(p.Sampling, p.Seed, seen)
+	if err := s.decode(ctx, ids, 0, nil); err != nil {
 		return nil, nil, err
 	}
 	result := &native.Generated{IDs: []int32{}, Ended: "length"}
 	var text []byte
 	for len(result.IDs) < p.MaxTokens {
-		id := C.llama_sampler_sample(sampler, s.c, -1)
-		result.LogProb += logProb(s.logits(-1), id)
+		logits := s.logits(-1)
+		id := C.llama_token(sampler.Next(logits))
+		result.LogProb += logProb(logits, id)
 		result.IDs = append(result.IDs, int32(id))
-		if C.llama_vocab_is_eog(m.vocab, id) {
+		if bool(C.llama_vocab_is_eog(m.vocab, id)) || slices.Contains(p.Ends, int32(id)) {
 			result.Ended = "end of text"
 			break
 		}
-		text = append(text, m.piece(id, false)...)
+		text = append(text, m.piece(id, false, len(text) == 0)...)
 		if at := firstStop(text, p.Stop); at >= 0 {
 			text, result.Ended = text[:at], "stop"
 			break
 		}
-		progress.Tell(ctx, progress.Report{Done: int64(len(result.IDs)), Total: int64(p.MaxTokens), Unit: "tokens"})
+		progress.Tell(ctx, progress.Report{Done: int64(len(result.IDs)), Total: int64(p.MaxTokens), Unit: "tokens", Note: strings.ToValidUTF8(string(text), "\uFFFD")})
 		if len(result.IDs) == p.MaxTokens {
 			break
 		}
-		if err := s.feed(ctx, []C.llama_token{id}, len(ids)+len(result.IDs)-1, false); err != nil {
+		if err := s.decode(ctx, []C.llama_token{id}, len(ids)+len(result.IDs)-1, nil); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -374,30 +406,6 @@ func firstStop(text []byte, stops []string) int {
 		}
 	}
 	return first
-}
-
-func (m *lmModel) sampler(p *native.GenerateParams) *C.struct_llama_sampler {
-	chain := C.llama_sampler_chain_init(C.llama_sampler_chain_default_params())
-	add := func(s *C.struct_llama_sampler) { C.llama_sampler_chain_add(chain, s) }
-	if p.RepeatPenalty > 0 && p.RepeatPenalty != 1 && p.RepeatLast > 0 {
-		add(C.llama_sampler_init_penalties(C.llama_vocab_n_tokens(m.vocab), C.int32_t(p.RepeatLast), C.float(p.RepeatPenalty), 0, 0))
-	}
-	if p.Temperature <= 0 {
-		add(C.llama_sampler_init_greedy())
-		return chain
-	}
-	if p.TopK > 0 {
-		add(C.llama_sampler_init_top_k(C.int32_t(p.TopK)))
-	}
-	if p.TopP > 0 && p.TopP < 1 {
-		add(C.llama_sampler_init_top_p(C.float(p.TopP), 1))
-	}
-	if p.MinP > 0 {
-		add(C.llama_sampler_init_min_p(C.float(p.MinP), 1))
-	}
-	add(C.llama_sampler_init_temp(C.float(p.Temperature)))
-	add(C.llama_sampler_init_dist(C.uint32_t(p.Seed)))
-	return chain
 }
 
 func score(ctx context.Context, r *worker.Request) (any, []byte, error) {
@@ -426,17 +434,15 @@ func score(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		return nil, nil, err
 	}
 	defer s.close()
-	for from := 0; from < len(ids); from += 512 {
-		part := ids[from:min(from+512, len(ids))]
-		if err := s.feed(ctx, part, from, true); err != nil {
-			return nil, nil, err
+	err = s.decode(ctx, ids, 0, func(i, row int) error {
+		if i+1 < len(ids) {
+			result.LogProbs[i+1] = logProb(s.logits(row), ids[i+1])
 		}
-		for i := range part {
-			if next := from + i + 1; next < len(ids) {
-				result.LogProbs[next] = logProb(s.logits(i), ids[next])
-			}
-		}
-		progress.Tell(ctx, progress.Report{Done: int64(from + len(part)), Total: int64(len(ids)), Unit: "tokens"})
+		progress.Tell(ctx, progress.Report{Done: int64(i + 1), Total: int64(len(ids)), Unit: "tokens"})
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	return result, nil, nil
 }
@@ -481,23 +487,29 @@ func (m *lmModel) vector(ctx context.Context, p *native.LMParams, text string, w
 			return nil, err
 		}
 		defer s.close()
-		if err := s.feed(ctx, ids, 0, true); err != nil {
-			return nil, err
-		}
-		if v := C.llama_get_embeddings_seq(s.c, 0); v != nil {
+		pooled := false
+		add := func(v *C.float) {
 			for j, x := range unsafe.Slice((*float32)(v), width) {
-				sum[j] = float64(x)
+				sum[j] += float64(x)
 			}
-		} else {
-			for i := range ids {
-				v := C.llama_get_embeddings_ith(s.c, C.int32_t(i))
-				if v == nil {
-					return nil, &worker.Failure{Path: m.path, Message: "the model gives no embeddings: " + takeError("no reason given")}
+		}
+		err = s.decode(ctx, ids, 0, func(i, row int) error {
+			if v := C.llama_get_embeddings_seq(s.c, 0); v != nil {
+				if !pooled {
+					add(v)
 				}
-				for j, x := range unsafe.Slice((*float32)(v), width) {
-					sum[j] += float64(x)
-				}
+				pooled = true
+				return nil
 			}
+			v := C.llama_get_embeddings_ith(s.c, C.int32_t(row))
+			if v == nil {
+				return &worker.Failure{Path: m.path, Message: "the model gives no embeddings: " + takeError("no reason given")}
+			}
+			add(v)
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	var norm float64
@@ -512,4 +524,32 @@ func (m *lmModel) vector(ctx context.Context, p *native.LMParams, text string, w
 		}
 	}
 	return out, nil
+}
+
+// quantize writes a GGUF model anew with its matrices in another type.
+func quantize(_ context.Context, r *worker.Request) (any, []byte, error) {
+	var p native.QuantizeParams
+	if err := json.Unmarshal(r.Params, &p); err != nil {
+		return nil, nil, err
+	}
+	loadBackends()
+	types := map[string]C.enum_llama_ftype{"Q8_0": C.LLAMA_FTYPE_MOSTLY_Q8_0, "Q4_0": C.LLAMA_FTYPE_MOSTLY_Q4_0, "Q4_K": C.LLAMA_FTYPE_MOSTLY_Q4_K_M,
+		"Q5_K": C.LLAMA_FTYPE_MOSTLY_Q5_K_M, "Q6_K": C.LLAMA_FTYPE_MOSTLY_Q6_K}
+	kind, ok := types[p.Type]
+	if !ok {
+		return nil, nil, &worker.Failure{Message: fmt.Sprintf("llama.cpp does not quantize to %q here", p.Type), Fix: "use Q8_0, Q4_0, Q4_K, Q5_K or Q6_K"}
+	}
+	if _, err := stat(p.Model); err != nil {
+		return nil, nil, err
+	}
+	params := C.llama_model_quantize_default_params()
+	params.ftype, params.nthread = kind, C.int32_t(threads(p.Threads))
+	from, to := C.CString(p.Model), C.CString(p.To)
+	defer C.free(unsafe.Pointer(from))
+	defer C.free(unsafe.Pointer(to))
+	takeError("")
+	if C.llama_model_quantize(from, to, &params) != 0 {
+		return nil, nil, &worker.Failure{Path: p.Model, Message: "llama.cpp cannot quantize it to " + p.Type + ": " + takeError("no reason given")}
+	}
+	return struct{}{}, nil, nil
 }

@@ -45,6 +45,7 @@ func main() {
 		native.MethodGenerate:   generate,
 		native.MethodScore:      score,
 		native.MethodEmbed:      embed,
+		native.MethodQuantize:   quantize,
 	}
 	if err := worker.Serve(os.Stdin, out, worker.Engine, build(), handlers); err != nil {
 		fmt.Fprintln(os.Stderr, "banter-engine:", err)

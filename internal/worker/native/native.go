@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"banter/stdlib/lm/sampling"
 )
 
 // SampleRate is that of all samples, in samples per second.
@@ -23,6 +25,7 @@ const (
 	MethodGenerate   = "generate"   // [GenerateParams]; [Generated]
 	MethodScore      = "score"      // [ScoreParams]; [Scores]
 	MethodEmbed      = "embed"      // [EmbedParams]; [Embedding] and the vectors, one after another
+	MethodQuantize   = "quantize"   // [QuantizeParams]; nothing
 )
 
 // Info is what a worker is made of.
@@ -165,20 +168,16 @@ type Tokens struct {
 	Pieces [][]byte `json:"pieces"`
 }
 
-// GenerateParams ask for a continuation.
+// GenerateParams ask for a continuation. The progress of the call notes the text so far.
 type GenerateParams struct {
 	LMParams
-	Prompt        string   `json:"prompt"` // special tokens in it are read as such
-	Tokens        []int32  `json:"tokens"` // instead of Prompt
-	MaxTokens     int      `json:"max_tokens"`
-	Temperature   float32  `json:"temperature"` // 0: always the likeliest token
-	TopK          int      `json:"top_k"`       // 0: off
-	TopP          float32  `json:"top_p"`       // 0 or 1: off
-	MinP          float32  `json:"min_p"`       // 0: off
-	RepeatPenalty float32  `json:"repeat_penalty"`
-	RepeatLast    int      `json:"repeat_last"` // tokens that the penalty looks back on
-	Seed          uint32   `json:"seed"`
-	Stop          []string `json:"stop"` // ends the text, and is not part of it
+	sampling.Sampling
+	Prompt    string   `json:"prompt"` // special tokens in it are read as such
+	Tokens    []int32  `json:"tokens"` // instead of Prompt
+	MaxTokens int      `json:"max_tokens"`
+	Seed      uint64   `json:"seed"`
+	Stop      []string `json:"stop"` // ends the text, and is not part of it
+	Ends      []int32  `json:"ends"` // tokens that end the text, beside those that the model file names
 }
 
 // Generated is a continuation.
@@ -201,6 +200,14 @@ type ScoreParams struct {
 type Scores struct {
 	IDs      []int32   `json:"ids"`
 	LogProbs []float64 `json:"logprobs"`
+}
+
+// QuantizeParams ask for a GGUF model (F32 or F16) in another type.
+type QuantizeParams struct {
+	Model   string `json:"model"` // path
+	To      string `json:"to"`    // path of the file to write
+	Type    string `json:"type"`  // "Q8_0", "Q4_0", "Q4_K" (mixed, as Q4_K_M), "Q5_K" (as Q5_K_M) or "Q6_K"
+	Threads int    `json:"threads"`
 }
 
 // EmbedParams ask for texts as vectors.

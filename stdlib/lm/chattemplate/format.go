@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"banter/internal/problem"
@@ -68,6 +69,16 @@ func (f *Format) Tokenizer() *tokenizer.Tokenizer { return f.tokenizer }
 
 // EndsTurn says whether a token ends a turn.
 func (f *Format) EndsTurn(token int32) bool { return f.ends[int(token)] }
+
+// Ends lists the tokens that end a turn, in order.
+func (f *Format) Ends() []int32 {
+	var ends []int32
+	for id := range f.ends {
+		ends = append(ends, int32(id))
+	}
+	slices.Sort(ends)
+	return ends
+}
 
 func (f *Format) messages(turns ...Message) []Message {
 	if f.System == "" {

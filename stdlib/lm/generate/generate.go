@@ -33,10 +33,19 @@ func (g *Generator) Format() *chattemplate.Format { return g.format }
 // Sampling says how the next token is drawn.
 type Sampling = sampling.Sampling
 
+// Voice is what answers: a [Generator], or another engine's model.
+type Voice interface {
+	// Answer writes the assistant's next turn. emit, where it is not nil, gets the text bit by bit.
+	Answer(ctx context.Context, turns []chattemplate.Message, o Options, emit func(text string)) (Answer, error)
+}
+
+// DefaultTokens is where an answer is cut off if nothing else is said.
+const DefaultTokens = 256
+
 // Options says how an answer is drawn.
 type Options struct {
 	Sampling
-	MaxTokens int      // the answer is cut off after so many; 0: 256
+	MaxTokens int      // the answer is cut off after so many; 0: DefaultTokens
 	Stop      []string // the answer ends before any of these
 	Seed      uint64
 }
@@ -60,7 +69,7 @@ type Answer struct {
 
 // Answer writes the assistant's next turn. emit, where it is not nil, gets the text bit by bit.
 func (g *Generator) Answer(ctx context.Context, turns []chattemplate.Message, o Options, emit func(text string)) (Answer, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return Answer{}, fmt.Errorf("generate: %w", err)
 	}
 	prompt, err := g.format.Prompt(turns...)
@@ -69,7 +78,7 @@ func (g *Generator) Answer(ctx context.Context, turns []chattemplate.Message, o 
 	}
 	limit := o.MaxTokens
 	if limit == 0 {
-		limit = 256
+		limit = DefaultTokens
 	}
 	if room := g.model.Config().MaxPositions - len(prompt); room < 1 {
 		return Answer{}, fmt.Errorf("generate: the conversation has %d tokens, the model reads %d (shorten it)", len(prompt), g.model.Config().MaxPositions)
@@ -107,7 +116,8 @@ func (g *Generator) Answer(ctx context.Context, turns []chattemplate.Message, o 
 	}
 }
 
-func (o Options) check() error {
+// Check says which option makes no sense.
+func (o Options) Check() error {
 	if o.MaxTokens < 0 {
 		return fmt.Errorf("at most %d tokens", o.MaxTokens)
 	}
@@ -147,8 +157,14 @@ func (w *writer) update(text string) {
 	if w.stopped {
 		return
 	}
+	w.send(Settled(text, w.stops))
+}
+
+// Settled returns how many bytes of a growing text can be passed on: not half a character, nor what may be the start of a
+// stop string.
+func Settled(text string, stops []string) int {
 	safe := len(strings.TrimRight(text, string(utf8.RuneError)))
-	for _, stop := range w.stops {
+	for _, stop := range stops {
 		for n := min(len(stop)-1, len(text)); n > 0; n-- {
 			if strings.HasSuffix(text, stop[:n]) {
 				safe = min(safe, len(text)-n)
@@ -156,7 +172,7 @@ func (w *writer) update(text string) {
 			}
 		}
 	}
-	w.send(safe)
+	return safe
 }
 
 // finish passes on the rest.
