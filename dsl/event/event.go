@@ -17,15 +17,16 @@ const (
 
 // Event is one thing that happened.
 type Event struct {
-	State   State   `json:"state"`
-	Verb    string  `json:"step"`            // "transcribe"
-	Label   string  `json:"label,omitempty"` // what it is done to: "s1"
-	Key     string  `json:"key,omitempty"`
-	Done    int64   `json:"done,omitempty"`    // Progress: units finished
-	Total   int64   `json:"total,omitempty"`   // Progress: units in all, 0 where not known
-	Unit    string  `json:"unit,omitempty"`    // Progress: what is counted
-	Text    string  `json:"text,omitempty"`    // for people
-	Seconds float64 `json:"seconds,omitempty"` // Hit, Done, Failed: since the step began
+	State   State              `json:"state"`
+	Verb    string             `json:"step"`            // "transcribe"
+	Label   string             `json:"label,omitempty"` // what it is done to: "s1"
+	Key     string             `json:"key,omitempty"`
+	Done    int64              `json:"done,omitempty"`    // Progress: units finished
+	Total   int64              `json:"total,omitempty"`   // Progress: units in all, 0 where not known
+	Unit    string             `json:"unit,omitempty"`    // Progress: what is counted
+	Text    string             `json:"text,omitempty"`    // for people
+	Values  map[string]float64 `json:"values,omitempty"`  // Progress: what was measured at this point, by name: "loss"
+	Seconds float64            `json:"seconds,omitempty"` // Hit, Done, Failed: since the step began
 }
 
 // Sink takes events. It is called from many goroutines.

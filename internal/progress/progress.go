@@ -11,6 +11,10 @@ type Report struct {
 	Total int64  // units in all; 0 where it is not known
 	Unit  string // what is counted: "s" of audio, "bytes", "steps", "messages"
 	Note  string // a short status such as "loss 2.31"; may be empty
+
+	// Values are what was measured at this point, by name, such as "loss": they make a curve. It may be nil, and is not
+	// changed later.
+	Values map[string]float64
 }
 
 // Func receives reports. It may be called from many goroutines and must return quickly.

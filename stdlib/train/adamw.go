@@ -3,6 +3,7 @@ package train
 import (
 	"encoding/binary"
 	"hash/fnv"
+	"io"
 	"math"
 	"math/rand/v2"
 
@@ -92,19 +93,27 @@ func (o *optimizer) step(n int, rate, decay, shrink float64) {
 	})
 }
 
-// bytes appends the numbers of an adapter's factors, module by module.
-func appendFactors(b []byte, a *adapter.Adapter) []byte {
+// writeFactors writes the numbers of an adapter's factors, module by module. Of no adapter there are none.
+func writeFactors(w io.Writer, a *adapter.Adapter) error {
+	if a == nil {
+		return nil
+	}
+	var b []byte
 	for _, name := range a.Modules() {
 		for _, x := range [][]float32{a.Pairs[name].A, a.Pairs[name].B} {
+			b = b[:0]
 			for _, v := range x {
 				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 			}
+			if _, err := w.Write(b); err != nil {
+				return err
+			}
 		}
 	}
-	return b
+	return nil
 }
 
-// readFactors is the inverse of appendFactors; b holds exactly 4·a.Parameters() bytes.
+// readFactors is the inverse of writeFactors; b holds exactly 4·a.Parameters() bytes.
 func readFactors(b []byte, a *adapter.Adapter) {
 	for _, name := range a.Modules() {
 		for _, x := range [][]float32{a.Pairs[name].A, a.Pairs[name].B} {

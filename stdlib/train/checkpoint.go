@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,6 @@ import (
 	"banter/internal/problem"
 	"banter/stdlib/lm/adapter"
 
-	"github.com/google/renameio/v2"
 	"github.com/zeebo/blake3"
 )
 
@@ -49,19 +49,30 @@ func (s *state) save(dir string, keep int, o *optimizer) error {
 	if err != nil {
 		return fail(err)
 	}
-	body := append(head, '\n')
-	for _, a := range []*adapter.Adapter{o.adapter, o.first, o.second} {
-		body = appendFactors(body, a)
+	body := func(w io.Writer) error {
+		if _, err := w.Write(append(head, '\n')); err != nil {
+			return err
+		}
+		for _, a := range []*adapter.Adapter{o.adapter, o.first, o.second, s.best} {
+			if err := writeFactors(w, a); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
-	if s.best != nil {
-		body = appendFactors(body, s.best)
+	digest := blake3.New()
+	if err := body(digest); err != nil {
+		return fail(err)
 	}
-	digest := blake3.Sum256(body)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fail(err)
 	}
-	file := slices.Concat([]byte(checkpointMagic), []byte(hex.EncodeToString(digest[:])+"\n"), body)
-	if err := renameio.WriteFile(filepath.Join(dir, checkpointName(s.Step)), file, 0o644); err != nil {
+	if err := replaceFile(filepath.Join(dir, checkpointName(s.Step)), func(w io.Writer) error {
+		if _, err := fmt.Fprintf(w, "%s%x\n", checkpointMagic, digest.Sum(nil)); err != nil {
+			return err
+		}
+		return body(w)
+	}); err != nil {
 		return fail(err)
 	}
 	names, err := checkpoints(dir)

@@ -9,22 +9,24 @@ import (
 
 // Options says how to train. The zero value of a field means the default that its comment names.
 type Options struct {
-	Rank        int      // of the adapter; 16
-	Alpha       float64  // the adapter's scale is Alpha/Rank; twice the rank
-	Targets     []string // adapted projections; all seven
-	LR          float64  // peak learning rate; 2e-4
-	Warmup      int      // steps in which the learning rate rises; a twentieth of all
-	Epochs      int      // passes over the plan; 1
-	Steps       int      // steps to take instead, over as many passes as that needs
-	BatchRows   int      // plan rows in a batch; 8
-	BatchTokens int      // tokens in a batch at most, where several rows are; 0: any number
-	GradAccum   int      // batches whose gradients make one step; 1
-	ClipNorm    float64  // the gradient's norm is cut to this; 1. Negative: it is not cut
-	WeightDecay float64  // of AdamW; 0
-	Seed        uint64   // of the adapter's first values and of the order of rows
-	EvalEvery   int      // steps between looks at the holdout; 0: only at the end
-	EarlyStop   int      // stop after so many looks without a better loss, and keep the best; 0: never
-	Spike       float64  // a step's loss this many times the recent ones' median stops the run; 5. Negative: never
+	Rank  int     // of the adapter; 16
+	Alpha float64 // the adapter's scale is Alpha/Rank; twice the rank
+	// The adapter's scale is Alpha/sqrt(Rank) instead, so that high ranks learn as fast as low ones (rsLoRA, arXiv:2312.03732).
+	RankStabilized bool     `json:",omitempty"`
+	Targets        []string // adapted projections; all seven
+	LR             float64  // peak learning rate; 2e-4
+	Warmup         int      // steps in which the learning rate rises; a twentieth of all
+	Epochs         int      // passes over the plan; 1
+	Steps          int      // steps to take instead, over as many passes as that needs
+	BatchRows      int      // plan rows in a batch; 8
+	BatchTokens    int      // tokens in a batch at most, where several rows are; 0: any number
+	GradAccum      int      // batches whose gradients make one step; 1
+	ClipNorm       float64  // the gradient's norm is cut to this; 1. Negative: it is not cut
+	WeightDecay    float64  // of AdamW; 0
+	Seed           uint64   // of the adapter's first values and of the order of rows
+	EvalEvery      int      // steps between looks at the holdout; 0: only at the end
+	EarlyStop      int      // stop after so many looks without a better loss, and keep the best; 0: never
+	Spike          float64  // a step's loss this many times the recent ones' median stops the run; 5. Negative: never
 }
 
 // Machine says how a run uses the machine. Nothing here changes the result.
@@ -35,6 +37,16 @@ type Machine struct {
 	CheckpointEvery int                       // steps between checkpoints; 100
 	Keep            int                       // checkpoints kept; 2
 	Observe         func(StepRecord, float64) // called after each step with its tokens per second; may be nil
+}
+
+func (m Machine) withDefaults() Machine {
+	if m.CheckpointEvery < 1 {
+		m.CheckpointEvery = 100
+	}
+	if m.Keep < 1 {
+		m.Keep = 2
+	}
+	return m
 }
 
 // Canonical is o with its defaults written out, so that options which mean the same are the same.

@@ -3,12 +3,11 @@ package train
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"path/filepath"
 
 	"banter/internal/problem"
 	"banter/stdlib/lm"
-
-	"github.com/google/renameio/v2"
 )
 
 // The files that a result's folder holds beside those of PEFT.
@@ -32,7 +31,10 @@ func (r *Result) Write(dir string, base lm.Config) error {
 		return &problem.Error{Op: "write training result", Path: dir, Err: err}
 	}
 	for name, data := range map[string][]byte{GGUFFile: gguf.Bytes(), RecordFile: append(record, '\n')} {
-		if err := renameio.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+		if err := replaceFile(filepath.Join(dir, name), func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		}); err != nil {
 			return &problem.Error{Op: "write training result", Path: dir, At: name, Err: err}
 		}
 	}
