@@ -11,6 +11,7 @@ import (
 
 	"banter/internal/problem"
 	"banter/stdlib/lm"
+	"banter/stdlib/lm/gguf"
 	"banter/stdlib/lm/tokenizer"
 )
 
@@ -78,6 +79,18 @@ func (f *Format) Ends() []int32 {
 	}
 	slices.Sort(ends)
 	return ends
+}
+
+// GGUF returns the chat template and the ids of the marks as GGUF metadata.
+func (f *Format) GGUF() []gguf.KeyValue {
+	all := []gguf.KeyValue{{Key: "tokenizer.chat_template", Value: f.template.source}}
+	o := f.template.options
+	for _, mark := range []struct{ name, token string }{{"bos", o.BOS}, {"eos", o.EOS}, {"unknown", o.Unknown}, {"padding", o.Pad}} {
+		if id, ok := f.tokenizer.ID(mark.token); ok && mark.token != "" {
+			all = append(all, gguf.KeyValue{Key: "tokenizer.ggml." + mark.name + "_token_id", Value: uint32(id)})
+		}
+	}
+	return all
 }
 
 func (f *Format) messages(turns ...Message) []Message {

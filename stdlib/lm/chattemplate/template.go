@@ -40,6 +40,7 @@ type Options struct {
 
 // Template is a parsed chat template. It is safe for concurrent use.
 type Template struct {
+	source   string
 	compiled *jinja.Template
 	options  Options
 }
@@ -49,11 +50,11 @@ func Parse(source string, options Options) (*Template, error) {
 	if len(source) > maxSource {
 		return nil, fmt.Errorf("parse chat template: %d bytes are more than any model's template has", len(source))
 	}
+	t := &Template{source: source, options: options}
 	source, err := countCalls(nameBoolean(source))
 	if err != nil {
 		return nil, fmt.Errorf("parse chat template: %w", err)
 	}
-	t := &Template{options: options}
 	if err := protect(func() (err error) {
 		t.compiled, err = jinja.Compile(source)
 		return err

@@ -39,7 +39,7 @@ func FromGGUF(f *gguf.File) (*Tokenizer, error) {
 	if kinds != nil && len(kinds) != len(tokens) {
 		return nil, fmt.Errorf("%d token types for %d tokens", len(kinds), len(tokens))
 	}
-	t := &Tokenizer{ids: map[string]int{}, special: map[int]bool{}}
+	t := &Tokenizer{ids: map[string]int{}, special: map[int]bool{}, added: map[int]bool{}}
 	var added []addedToken
 	for id, token := range tokens {
 		if _, twice := t.ids[token]; twice {

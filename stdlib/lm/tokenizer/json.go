@@ -80,7 +80,7 @@ func FromJSON(data []byte) (*Tokenizer, error) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, err
 	}
-	t := &Tokenizer{ids: map[string]int{}, special: map[int]bool{}}
+	t := &Tokenizer{ids: map[string]int{}, special: map[int]bool{}, added: map[int]bool{}}
 	if err := t.readPreTokenizer(f.PreTokenizer); err != nil {
 		return nil, fmt.Errorf("pre_tokenizer: %w", err)
 	}
@@ -99,6 +99,11 @@ func FromJSON(data []byte) (*Tokenizer, error) {
 	}
 	if t.decode, err = readDecoder(f.Decoder, 0); err != nil {
 		return nil, fmt.Errorf("decoder: %w", err)
+	}
+	if m, ok := t.model.(*bpe); ok {
+		if t.ggufName, t.ggufPre, t.ggufPrefix, err = t.nameForGGUF(&f, m); err != nil {
+			t.ggufReason = err.Error()
+		}
 	}
 	return t, nil
 }
@@ -126,6 +131,7 @@ func (t *Tokenizer) setAdded(tokens []addedToken) error {
 		if err := t.setToken(a.ID, a.Content); err != nil {
 			return err
 		}
+		t.added[a.ID] = true
 		if a.Special {
 			t.special[a.ID] = true
 		}

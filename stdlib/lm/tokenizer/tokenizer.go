@@ -26,6 +26,7 @@ type Tokenizer struct {
 	raw        *matcher // added tokens that are looked for in the text as it is
 	normalized *matcher // added tokens that are looked for after normalizing
 	special    map[int]bool
+	added      map[int]bool // all added tokens
 
 	normalize normalizer // nil: text stays as it is
 	cut       []cutter   // pre-tokenizers, one after the other
@@ -34,6 +35,10 @@ type Tokenizer struct {
 	before    []int // put before a text by Encode
 	after     []int
 	decode    decoder
+
+	ggufName, ggufPre string // tokenizer.ggml.model and pre; empty where GGUF has none, and then
+	ggufReason        string // why
+	ggufPrefix        bool   // GGUF's add_space_prefix
 }
 
 // model turns one word into token ids.
