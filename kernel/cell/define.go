@@ -40,7 +40,7 @@ func (e *Evaluator) Define(name string, value any) error {
 		ent.run = old.run
 	} else {
 		ent.run = e.runName(name)
-		out := &emission{imports: map[string]string{}, uses: map[string]bool{}}
+		out := newEmission()
 		text := "var " + ent.run + " " + (&lowering{e: e, out: out}).typ(t, nil)
 		for path := range out.imports {
 			if err := e.provide(path); err != nil {

@@ -63,6 +63,7 @@ type Evaluator struct {
 	instances   map[string]string       // of generic functions and types, by interpreter name and arguments
 	imports     map[string]*ast.ImportSpec
 	shims       map[string]map[string]*genericFunc
+	dynamics    *dynamics
 	graph       *graph
 
 	interp  *interp.Interpreter
@@ -114,6 +115,7 @@ func (e *Evaluator) reset() error {
 	e.instances = map[string]string{}
 	e.imports = map[string]*ast.ImportSpec{}
 	e.shims = map[string]map[string]*genericFunc{}
+	e.dynamics = newDynamics()
 	e.graph = newGraph()
 	e.used = map[string]bool{}
 	e.trace.Reset()
@@ -263,7 +265,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	}
 	names := declared(ck.parts.decls)
 	p := &prepared{name: ck.name, notes: ck.broken}
-	out := &emission{imports: map[string]string{}, uses: map[string]bool{}}
+	out := newEmission()
 	fresh := map[string]bool{} // types that the interpreter does not have yet
 	// Types: one keeps its run-time name as long as its layout and methods' signatures stay.
 	shapes := map[string]string{}
@@ -365,10 +367,10 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 			delete(generics, f.name)
 		}
 	}
-	savedGenerics := e.generics
-	e.generics = generics
+	savedGenerics, savedDynamics := e.generics, e.dynamics
+	e.generics, e.dynamics = generics, e.dynamics.clone()
 	rollback := func(err error) (*prepared, error) {
-		e.generics, e.next = savedGenerics, nil
+		e.generics, e.dynamics, e.next = savedGenerics, savedDynamics, nil
 		for _, key := range out.newInstances {
 			delete(e.instances, key)
 		}
@@ -412,6 +414,9 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		if t.Assign.IsValid() {
 			continue // aliases are written as what they stand for
 		}
+		if types.IsInterface(ent.obj.Type()) {
+			continue // an empty interface
+		}
 		l.in(t)
 		out.decls = append(out.decls, l.line(t.Pos())+"type "+ent.run+" "+l.typ(ent.obj.Type().Underlying(), t))
 	}
@@ -443,20 +448,27 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 			out.uses[n] = true
 		}
 	}
-	body := e.lowerBody(ck, l, p, inits)
-	for len(out.work) > 0 {
+	head, body := e.lowerBody(ck, l, p)
+	e.relearn(out)
+	for len(out.work) > 0 || len(out.dirty) > 0 || len(out.teach) > 0 {
 		work := out.work
 		out.work = nil
 		for _, f := range work {
 			f()
 		}
+		if len(out.work) == 0 {
+			e.dispatch(out)
+		}
+	}
+	for _, f := range ck.inits {
+		inits += f.name + "()\n"
 	}
 	for path := range out.imports {
 		if err := e.provide(path); err != nil {
 			return rollback(e.diagnose(err))
 		}
 	}
-	text := strings.Join(append(out.decls, body), "\n")
+	text := strings.Join(append(out.decls, head+out.inits+inits+body), "\n")
 	if os.Getenv("BANTER_SHOW_LOWERED") != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
@@ -475,8 +487,9 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	return p, nil
 }
 
-// lowerBody writes the cell's statements as a function that returns the last expression's value.
-func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared, inits string) string {
+// lowerBody writes the cell's statements as a function that returns the last expression's value, in two parts: its
+// head and its body.
+func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body string) {
 	e.cells++
 	p.call = "cell_run" // one name for all, so that the interpreter lets go of the last one
 	stmts := ck.parts.stmts
@@ -513,9 +526,6 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared, inits strin
 		l.results = names
 		l.sig = types.NewSignatureType(nil, nil, nil, nil, p.result, false)
 	}
-	for _, f := range ck.inits {
-		inits += f.name + "()\n"
-	}
 	if len(stmts) > 0 {
 		l.in(stmts[0])
 	}
@@ -527,11 +537,11 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared, inits strin
 			tail = strings.Join(names, ", ") + " = " + last + "\n" + l.alias(supportPath) + ".Reached()\n"
 			texts := false
 			for i := range p.result.Len() {
-				texts = texts || mentionsMain(p.result.At(i).Type(), map[types.Type]bool{}) || types.IsInterface(p.result.At(i).Type())
+				texts = texts || own(p.result.At(i).Type()) || types.IsInterface(p.result.At(i).Type())
 			}
 			if texts || len(names) > 1 {
-				for _, n := range names {
-					tail += l.alias(supportPath) + ".Text(" + l.alias("fmt") + ".Sprint(" + l.alias(supportPath) + ".Plain(" + n + ")))\n"
+				for i, n := range names {
+					tail += l.alias(supportPath) + ".Text(" + l.convert(n, p.result.At(i).Type(), emptyInterface, ck.last) + ")\n"
 				}
 			}
 			tail += "return"
@@ -544,7 +554,7 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared, inits strin
 			tail += "\n" + main.run + "()"
 		}
 	}
-	return "func " + p.call + "()" + results + " {" + inits + text + tail + "\n}"
+	return "func " + p.call + "()" + results + " {\n", text + tail + "\n}"
 }
 
 // runName makes a name for the interpreter. The first meaning of a type keeps its own name, which %v never shows but
@@ -798,7 +808,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 	}
 	if p.result != nil && run.reached {
 		if out.value.IsValid() && out.value.CanInterface() && out.value.Kind() == reflect.Struct {
-			out.value = reflect.ValueOf(plain(out.value.Interface()))
+			out.value = reflect.ValueOf(bare(out.value.Interface()))
 		}
 		result.TypeString = types.TypeString(p.result, func(p *types.Package) string {
 			if p.Path() == "main" {

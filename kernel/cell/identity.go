@@ -92,7 +92,9 @@ func (l *lowering) passed(x *ast.CallExpr, i int, a ast.Expr) string {
 		}
 		return sig.Params().At(i).Type()
 	}
-	l.spread(a, param)
+	if isTupleType(l.info.TypeOf(a)) {
+		return l.adapt(l.expr(a), a, param)
+	}
 	text := l.into(a, param(i))
 	if t := l.subs.of(param(i)); t != nil && types.IsInterface(t) && !isTupleType(l.typeOf(a)) && !l.info.Types[a].IsNil() {
 		return "(" + text + ")" // the interpreter boxes the result of a call once more where it is an argument itself
@@ -101,7 +103,7 @@ func (l *lowering) passed(x *ast.CallExpr, i int, a ast.Expr) string {
 }
 
 // keepsNothing are packages whose functions are done with their arguments when they return.
-var keepsNothing = map[string]bool{"fmt": true, "log": true, "sort": true, "errors": true, "reflect": true, "encoding/json": true}
+var keepsNothing = map[string]bool{"sort": true, "reflect": true}
 
 // calleeIsVerb reports whether x calls a function of the dsl.
 func (l *lowering) calleeIsVerb(x *ast.CallExpr) bool {
@@ -348,6 +350,12 @@ func (s *support) predicate(id int, keep func(align.Pair) bool, values ...any) a
 func canonical(v reflect.Value, depth int) (text, trouble string) {
 	if !v.IsValid() {
 		return "nil", ""
+	}
+	if v.CanInterface() {
+		if b, ok := bareBox(v.Interface()).(Box); ok {
+			text, trouble := canonical(reflect.ValueOf(b.V), depth+1)
+			return b.T.key + "(" + text + ")", trouble
+		}
 	}
 	if depth > 32 {
 		return "", "a value that is nested too deep"

@@ -37,6 +37,13 @@ type emission struct {
 	work         []func()
 	uses         map[string]bool // names of cells that the text refers to
 	newInstances []string
+	inits        string // statements that run before the cell's own
+	dirty        map[*dispatcher]bool
+	teach        []methodOf
+}
+
+func newEmission() *emission {
+	return &emission{imports: map[string]string{}, uses: map[string]bool{}, dirty: map[*dispatcher]bool{}}
 }
 
 // loopContext is a statement that break or continue may leave, inside out.
@@ -205,7 +212,7 @@ func (l *lowering) expr(x ast.Expr) string {
 			return s
 		}
 		if m, ok := l.typeOf(x.X).Underlying().(*types.Map); ok {
-			l.checkKey(m, x)
+			return l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.key(x.Index, m) + "]"
 		}
 		return l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Index) + "]"
 	case *ast.IndexListExpr:
@@ -220,8 +227,10 @@ func (l *lowering) expr(x ast.Expr) string {
 		return "(*" + l.expr(x.X) + ")"
 	case *ast.BinaryExpr:
 		if x.Op == token.EQL || x.Op == token.NEQ {
-			l.checkEqual(x.X, x.Y)
 			t := l.typeOf(x.X)
+			if (types.IsInterface(t) || types.IsInterface(l.typeOf(x.Y))) && !l.info.Types[x.X].IsNil() && !l.info.Types[x.Y].IsNil() {
+				return map[token.Token]string{token.EQL: "", token.NEQ: "!"}[x.Op] + l.equal(x.X, x.Y)
+			}
 			switch t.Underlying().(type) {
 			case *types.Struct, *types.Array:
 				if types.Identical(t, l.typeOf(x.Y)) { // as an operand of && or || it would not be wired to what follows
@@ -241,8 +250,7 @@ func (l *lowering) expr(x ast.Expr) string {
 		if x.Type == nil {
 			return l.expr(x.X) + ".(type)"
 		}
-		l.checkAssert(x.X, l.typeOf(x.Type), x)
-		return l.expr(x.X) + ".(" + l.expr(x.Type) + ")"
+		return l.assertion(x, false)
 	case *ast.KeyValueExpr:
 		return l.expr(x.Key) + ": " + l.expr(x.Value)
 	}
@@ -418,7 +426,14 @@ func (l *lowering) methodValue(x *ast.SelectorExpr, sel *types.Selection) string
 	} else if isPointer && !byPointer && len(sel.Index()) == 1 {
 		t, recv = t.Underlying().(*types.Pointer).Elem(), "(*"+recv+")"
 	}
-	return "func(r " + l.typ(t, x) + ") " + l.typ(sig, x) + " { return func(" + params + ")" + l.resultTypes(sig) + " { " + ret + "r." + x.Sel.Name + "(" + strings.Join(args, ", ") + ") } }(" + recv + ")"
+	call := "r." + x.Sel.Name + "(" + strings.Join(args, ", ") + ")"
+	if text, ok := l.dynamicCall("r", t, sel, sig, args); ok {
+		call = text
+		if types.IsInterface(t) {
+			recv = l.alias(supportPath) + ".NotNil(" + recv + ")"
+		}
+	}
+	return "func(r " + l.typ(t, x) + ") " + l.typ(sig, x) + " { return func(" + params + ")" + l.resultTypes(sig) + " { " + ret + call + " } }(" + recv + ")"
 }
 
 // embedded is the name of an embedded field in the interpreter: that of its type there.
@@ -445,7 +460,17 @@ func (l *lowering) methodExpr(x *ast.SelectorExpr, sel *types.Selection) string 
 	if len(args) > 1 {
 		rest = strings.Join(args[1:], ", ")
 	}
-	return "func(" + params + ")" + l.resultTypes(sig) + " { " + ret + args[0] + "." + x.Sel.Name + "(" + rest + ") }"
+	call := args[0] + "." + x.Sel.Name + "(" + rest + ")"
+	method := types.NewSignatureType(nil, nil, nil, sig.Params(), sig.Results(), sig.Variadic())
+	var list []*types.Var
+	for i := 1; i < sig.Params().Len(); i++ {
+		list = append(list, sig.Params().At(i))
+	}
+	method = types.NewSignatureType(nil, nil, nil, types.NewTuple(list...), sig.Results(), sig.Variadic())
+	if text, ok := l.dynamicCall(args[0], sig.Params().At(0).Type(), sel, method, args[1:]); ok {
+		call = text
+	}
+	return "func(" + params + ")" + l.resultTypes(sig) + " { " + ret + call + " }"
 }
 
 func (l *lowering) params(sig *types.Signature, prefix string) (decl string, args []string) {
@@ -595,19 +620,7 @@ func (l *lowering) typ(t types.Type, at ast.Node) string {
 		b.WriteString("}")
 		return b.String()
 	case *types.Interface:
-		if t.NumMethods() == 0 {
-			return "interface{}"
-		}
-		var b strings.Builder
-		b.WriteString("interface {")
-		for i := range t.NumMethods() {
-			m := t.Method(i)
-			sig := l.subs.of(m.Type()).(*types.Signature)
-			params, _ := l.params(sig, "p")
-			b.WriteString(" " + m.Name() + "(" + params + ")" + l.resultTypes(sig) + ";")
-		}
-		b.WriteString(" }")
-		return b.String()
+		return "interface{}" // see Box
 	case *types.Tuple:
 		if t.Len() == 1 {
 			return l.typ(t.At(0).Type(), at)
@@ -645,8 +658,18 @@ func (l *lowering) named(t *types.Named, at ast.Node) string {
 		}
 		return l.foreign(astAt{at}, obj)
 	}
-	if !l.e.isTop(obj) {
-		return obj.Name() // declared inside a function
+	if open(t) {
+		if l.e.isTop(obj) {
+			l.out.uses[obj.Name()] = true
+		}
+		return "interface{}"
+	}
+	if !l.e.isTop(obj) { // declared inside a function
+		run, ok := l.e.dynamics.locals[obj]
+		if !ok {
+			refuse(position(at), "the type %s here yet", obj.Name())
+		}
+		return run
 	}
 	n := l.e.pending(obj.Name())
 	if n == nil {
@@ -708,7 +731,6 @@ func (l *lowering) composite(x *ast.CompositeLit) string {
 		elem = u.Elem()
 	case *types.Map:
 		key, elem = u.Key(), u.Elem()
-		l.checkKey(u, x)
 	}
 	b.WriteString("{")
 	for i, elt := range x.Elts {
@@ -752,8 +774,11 @@ func (l *lowering) call(x *ast.CallExpr) string {
 	if tv := l.info.Types[x.Fun]; tv.IsType() {
 		t := l.subs.of(tv.Type)
 		if types.IsInterface(t) && !l.info.Types[x.Args[0]].IsNil() {
-			// A parameter, since a conversion gives no value that methods can be called on.
 			from := types.Default(l.typeOf(x.Args[0]))
+			if own(from) || types.IsInterface(from) {
+				return l.convert(l.expr(x.Args[0]), from, t, x.Args[0])
+			}
+			// A parameter, since a conversion gives no value that methods can be called on.
 			return l.box(l.expr(x.Args[0]), from, t, x.Args[0])
 		}
 		return "(" + l.typ(t, x.Fun) + ")(" + l.exprs(x.Args) + ")"
@@ -763,13 +788,30 @@ func (l *lowering) call(x *ast.CallExpr) string {
 			return l.builtin(x, b.Name())
 		}
 	}
-	l.checkFormat(x)
+	if text, ok := l.asInto(x); ok {
+		return text
+	}
 	args := make([]string, len(x.Args))
 	for i, a := range x.Args {
 		args[i] = l.argument(x, i, a)
 	}
 	fun := ""
 	if f, ok := ast.Unparen(x.Fun).(*ast.SelectorExpr); ok && l.info.Selections[f] != nil && l.info.Selections[f].Kind() == types.MethodVal {
+		sig := l.typeOf(x.Fun).Underlying().(*types.Signature)
+		if l.isDynamic(l.typeOf(f.X), l.info.Selections[f]) {
+			if len(x.Args) == 1 && isTupleType(l.info.TypeOf(x.Args[0])) {
+				refuse(x.Pos(), "a method of an interface with the values of a call as its arguments yet: assign them to variables first")
+			}
+			if n := sig.Params().Len(); sig.Variadic() && !x.Ellipsis.IsValid() {
+				last := "nil"
+				if len(args) >= n {
+					last = l.typ(sig.Params().At(n-1).Type(), x) + "{" + strings.Join(args[n-1:], ", ") + "}"
+				}
+				args = append(args[:n-1:n-1], last)
+			}
+			text, _ := l.dynamicCall(l.expr(f.X), l.typeOf(f.X), l.info.Selections[f], sig, args)
+			return text
+		}
 		fun = l.expr(f.X) + "." + f.Sel.Name
 	} else {
 		fun = l.expr(x.Fun)
@@ -832,7 +874,12 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 		case name == "append" && i > 0 && !x.Ellipsis.IsValid():
 			to = l.typeOf(x.Args[0]).Underlying().(*types.Slice).Elem()
 		case name == "panic":
-			to = types.NewInterfaceType(nil, nil)
+			to = emptyInterface
+		case name == "delete" && i == 1:
+			if m, ok := l.typeOf(x.Args[0]).Underlying().(*types.Map); ok {
+				args[i] = l.key(a, m)
+				continue
+			}
 		}
 		args[i] = l.into(a, to)
 	}
@@ -995,15 +1042,57 @@ func (l *lowering) funcLit(x *ast.FuncLit) string {
 	return "func(" + params + ")" + results + " {" + l.enter(x.Body) + l.list(x.Body.List) + "}"
 }
 
-// checkEqual refuses comparisons of interfaces that may hold values of the cells' types: the interpreter compares its
-// own boxes.
-func (l *lowering) checkEqual(x, y ast.Expr) {
-	if l.info.Types[x].IsNil() || l.info.Types[y].IsNil() {
-		return
+// key lowers an index of a map.
+func (l *lowering) key(x ast.Expr, m *types.Map) string {
+	t := l.subs.of(m.Key())
+	text := l.into(x, t)
+	if from := l.typeOf(x); types.IsInterface(t) && !types.IsInterface(from) && !own(from) && !l.info.Types[x].IsNil() {
+		return l.box(text, types.Default(from), t, x)
 	}
-	for _, e := range []ast.Expr{x, y} {
-		if n := l.boxes(l.typeOf(e)); n != "" {
-			refuse(x.Pos(), "a comparison of interface values that may hold a %s yet", n)
-		}
+	return text
+}
+
+// isDynamic reports whether a selected method is found by what an interface of the cells holds.
+func (l *lowering) isDynamic(t types.Type, sel *types.Selection) bool {
+	if types.IsInterface(t) {
+		return open(t)
 	}
+	if _, ok := types.Unalias(sel.Recv()).(*types.TypeParam); ok {
+		return false
+	}
+	recv := sel.Obj().(*types.Func).Signature().Recv()
+	if len(sel.Index()) < 2 || recv == nil || !types.IsInterface(recv.Type()) {
+		return false
+	}
+	_, holder := l.path(t, sel.Index()[:len(sel.Index())-1], "")
+	return open(holder)
+}
+
+// dynamicCall writes the call of such a method on the value that recv stands for.
+func (l *lowering) dynamicCall(recv string, t types.Type, sel *types.Selection, sig *types.Signature, args []string) (string, bool) {
+	if !l.isDynamic(t, sel) {
+		return "", false
+	}
+	for i, a := range args {
+		args[i] = strings.TrimSuffix(a, "...")
+	}
+	if !types.IsInterface(t) {
+		recv, _ = l.path(t, sel.Index()[:len(sel.Index())-1], recv)
+	}
+	return l.dispatcherFor(sel.Obj().Name(), sig).name + "(" + strings.Join(append([]string{recv}, args...), ", ") + ")", true
+}
+
+// asInto lowers errors.As into a type of the cells.
+func (l *lowering) asInto(x *ast.CallExpr) (string, bool) {
+	f := l.callee(x)
+	if f == nil || f.FullName() != "errors.As" || len(x.Args) != 2 {
+		return "", false
+	}
+	p, ok := l.typeOf(x.Args[1]).Underlying().(*types.Pointer)
+	if !ok || !own(p.Elem()) {
+		return "", false
+	}
+	pt := l.typ(p, x)
+	try := l.assertTo("x", emptyInterface, p.Elem(), true, x)
+	return "func(err error, p " + pt + ") bool { return " + l.alias(supportPath) + ".AsTarget(err, func(x interface{}) bool { v, ok := " + try + "; if ok { *p = v }; return ok }) }(" + l.into(x.Args[0], types.Universe.Lookup("error").Type()) + ", " + l.expr(x.Args[1]) + ")", true
 }

@@ -53,6 +53,9 @@ func (l *lowering) stmt(s ast.Stmt) string {
 			if _, ok := inner.(*ast.TypeSwitchStmt); ok {
 				return l.leavable(inner, s.Label.Name) // the label stands inside
 			}
+			if sw, ok := inner.(*ast.SwitchStmt); ok && sw.Tag != nil && types.IsInterface(l.typeOf(sw.Tag)) {
+				return l.leavable(inner, s.Label.Name)
+			}
 			return s.Label.Name + ":\n" + l.leavable(inner, s.Label.Name)
 		}
 		return s.Label.Name + ":\n" + l.stmt(s.Stmt)
@@ -131,8 +134,8 @@ func (l *lowering) leavable(s ast.Stmt, label string) string {
 			text += l.stmt(s.Init) + "; "
 		}
 		if s.Tag != nil {
-			if n := l.boxes(l.typeOf(s.Tag)); n != "" {
-				refuse(s.Tag.Pos(), "a switch on an interface value that may hold a %s yet", n)
+			if types.IsInterface(l.typeOf(s.Tag)) {
+				return l.interfaceSwitch(s, label)
 			}
 			text += l.expr(s.Tag) + " "
 		}
@@ -192,11 +195,17 @@ func (l *lowering) assigned(lhs, rhs []ast.Expr) string {
 		return l.info.TypeOf(lhs[i])
 	}
 	if len(rhs) == 1 && len(lhs) > 1 {
-		l.spread(rhs[0], to)
-		if u, ok := ast.Unparen(rhs[0]).(*ast.UnaryExpr); ok && u.Op == token.ARROW {
-			return "<-" + l.expr(u.X)
+		x := ast.Unparen(rhs[0])
+		text := ""
+		switch x := x.(type) {
+		case *ast.UnaryExpr:
+			text = "<-" + l.expr(x.X)
+		case *ast.TypeAssertExpr:
+			text = l.assertion(x, true)
+		default:
+			text = l.expr(x)
 		}
-		return l.expr(ast.Unparen(rhs[0]))
+		return l.adapt(text, x, to)
 	}
 	parts := make([]string, len(rhs))
 	for i, x := range rhs {
@@ -221,7 +230,15 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 			if t.Assign.IsValid() {
 				continue
 			}
-			lines = append(lines, "type "+t.Name.Name+" "+l.typ(obj.Type().Underlying(), t))
+			if types.IsInterface(obj.Type()) {
+				continue
+			}
+			run, ok := l.e.dynamics.locals[obj]
+			if !ok {
+				run = l.e.runName(t.Name.Name)
+				l.e.dynamics.locals[obj] = run
+				l.out.decls = append(l.out.decls, "type "+run+" "+l.typ(obj.Type().Underlying(), t))
+			}
 		}
 		return strings.Join(lines, "\n")
 	}
@@ -388,6 +405,25 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 	return text + l.body(s.Body, label, nil) + "} }"
 }
 
+// elementType is the type of the i-th variable of a range over t.
+func elementType(t types.Type, i int) types.Type {
+	switch u := t.Underlying().(type) {
+	case *types.Map:
+		return []types.Type{u.Key(), u.Elem()}[i]
+	case *types.Chan:
+		return u.Elem()
+	case *types.Slice:
+		return []types.Type{types.Typ[types.Int], u.Elem()}[i]
+	case *types.Array:
+		return []types.Type{types.Typ[types.Int], u.Elem()}[i]
+	case *types.Pointer:
+		return elementType(u.Elem(), i)
+	case *types.Basic:
+		return []types.Type{types.Typ[types.Int], types.Typ[types.Int32]}[i]
+	}
+	return nil
+}
+
 func isBlank(x ast.Expr) bool {
 	id, ok := x.(*ast.Ident)
 	return x == nil || ok && id.Name == "_"
@@ -438,10 +474,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 		if s.Tok == token.DEFINE {
 			set += id.Name + " := " + keys[i] + "\n"
 		} else {
-			if types.IsInterface(l.typeOf(x)) {
-				refuse(x.Pos(), "a range that assigns to a variable of an interface type yet: use :=")
-			}
-			set += l.expr(x) + " = " + keys[i] + "\n"
+			set += l.expr(x) + " = " + l.convert(keys[i], elementType(t, i), l.typeOf(x), x) + "\n"
 		}
 	}
 	head := "for range " + l.expr(s.X)
@@ -605,8 +638,8 @@ func (l *lowering) resultsOf(s *ast.ReturnStmt) string {
 		}
 		return l.sig.Results().At(i).Type()
 	}
-	if len(s.Results) == 1 {
-		l.spread(s.Results[0], to)
+	if len(s.Results) == 1 && isTupleType(l.info.TypeOf(s.Results[0])) {
+		return l.adapt(l.expr(s.Results[0]), s.Results[0], to)
 	}
 	parts := make([]string, len(s.Results))
 	for i, x := range s.Results {
@@ -744,7 +777,12 @@ func (l *lowering) typeSwitch(s *ast.TypeSwitchStmt, label string) string {
 	if s.Init != nil {
 		find.WriteString(l.stmt(s.Init) + "\n")
 	}
-	find.WriteString("var " + v + " " + xt + " = " + l.expr(x) + "; _ = " + v + "; " + clause + " := 0\n")
+	from := l.typeOf(x)
+	value := l.expr(x)
+	if isError(from) {
+		value, from, xt = l.convert(value, from, emptyInterface, x), emptyInterface, "interface{}"
+	}
+	find.WriteString("var " + v + " " + xt + " = " + value + "; _ = " + v + "; " + clause + " := 0\n")
 	tests := ""
 	fallback := 0
 	for i, c := range s.Body.List {
@@ -766,21 +804,21 @@ func (l *lowering) typeSwitch(s *ast.TypeSwitchStmt, label string) string {
 				tests += "if " + v + " == nil { " + set + " }"
 				continue
 			}
-			l.checkAssert(x, l.typeOf(t), t)
+			assert := l.assertTo(v, from, l.typeOf(t), true, t)
 			ts := l.typ(l.typeOf(t), t)
 			if only != nil && name != "" && name != "_" {
 				value := l.tmp("v")
 				find.WriteString("var " + value + " " + ts + "; _ = " + value + "\n")
 				ok, got := l.tmp("ok"), l.tmp("got")
-				tests += "if " + got + ", " + ok + " := " + v + ".(" + ts + "); " + ok + " { " + set + "; " + value + " = " + got + " }"
+				tests += "if " + got + ", " + ok + " := " + assert + "; " + ok + " { " + set + "; " + value + " = " + got + " }"
 				bind = name + " := " + value + "; _ = " + name + "\n"
 			} else {
 				ok := l.tmp("ok")
-				tests += "if _, " + ok + " := " + v + ".(" + ts + "); " + ok + " { " + set + " }"
+				tests += "if _, " + ok + " := " + assert + "; " + ok + " { " + set + " }"
 			}
 		}
 		if bind == "" && name != "" && name != "_" {
-			bind = "var " + name + " " + xt + " = " + v + "; _ = " + name + "\n"
+			bind = "var " + name + " " + l.typ(l.typeOf(x), x) + " = " + l.convert(v, from, l.typeOf(x), x) + "; _ = " + name + "\n"
 		}
 		head := fmt.Sprintf("case %d:", i+1)
 		body.WriteString("\n" + head + bind + l.clause(c.Body))
@@ -793,6 +831,33 @@ func (l *lowering) typeSwitch(s *ast.TypeSwitchStmt, label string) string {
 		}
 	}
 	return find.String() + tests + "\n" + labelText(label) + "switch " + clause + " {" + body.String() + "\n} }"
+}
+
+// interfaceSwitch writes a switch on an interface value as one on comparisons with it.
+func (l *lowering) interfaceSwitch(s *ast.SwitchStmt, label string) string {
+	v := l.tmp("x")
+	text := "{ "
+	if s.Init != nil {
+		text += l.stmt(s.Init) + "\n"
+	}
+	text += "var " + v + " interface{} = " + l.into(s.Tag, emptyInterface) + "; _ = " + v + "\n" + labelText(label) + "switch {"
+	for _, c := range s.Body.List {
+		c := c.(*ast.CaseClause)
+		head := "default:"
+		if c.List != nil {
+			tests := make([]string, len(c.List))
+			for i, x := range c.List {
+				if l.info.Types[x].IsNil() {
+					tests[i] = v + " == nil"
+				} else {
+					tests[i] = l.alias(supportPath) + ".Equal(" + v + ", " + l.into(x, emptyInterface) + ")"
+				}
+			}
+			head = "case " + strings.Join(tests, ", ") + ":"
+		}
+		text += "\n" + head + l.clause(c.Body)
+	}
+	return text + "\n} }"
 }
 
 // capturesLocal reports whether a literal uses local variables that are declared outside it.

@@ -2,7 +2,6 @@ package cell
 
 import (
 	"go/ast"
-	"go/constant"
 	"go/types"
 	"strings"
 )
@@ -20,108 +19,59 @@ func (l *lowering) special(f *types.Func) string {
 	return ""
 }
 
-// checkFormat refuses formats that show the names of types: the interpreter's types have none.
-func (l *lowering) checkFormat(x *ast.CallExpr) {
-	sel, ok := ast.Unparen(x.Fun).(*ast.SelectorExpr)
-	if !ok {
-		return
-	}
-	f, ok := l.object(sel.Sel).(*types.Func)
-	if !ok || f.Pkg() == nil || f.Pkg().Path() != "fmt" && f.Pkg().Path() != "log" || !strings.HasSuffix(f.Name(), "f") {
-		return
-	}
-	at := 0
-	if f.Name() == "Fprintf" || f.Name() == "Appendf" {
-		at = 1
-	}
-	own := false
-	for _, a := range x.Args[min(at+1, len(x.Args)):] {
-		own = own || mentionsMain(l.typeOf(a), map[types.Type]bool{})
-	}
-	if !own || at >= len(x.Args) {
-		return
-	}
-	v := l.info.Types[x.Args[at]].Value
-	if v == nil {
-		refuse(x.Pos(), "%s with a format that is not constant for a value of a type of the cell yet", f.FullName())
-	}
-	format := constant.StringVal(v)
-	for i := 0; i < len(format); i++ {
-		if format[i] != '%' {
-			continue
-		}
-		sharp := false
-		for i++; i < len(format) && strings.IndexByte("+-# 0123456789.*[]", format[i]) >= 0; i++ {
-			sharp = sharp || format[i] == '#'
-		}
-		if i < len(format) && (format[i] == 'T' || sharp && format[i] == 'v') {
-			refuse(x.Pos(), "%s of %%%s for a value of a type of the cell yet: the type would be shown without its name", f.FullName(), map[bool]string{true: "#v", false: "T"}[sharp])
-		}
-	}
-}
-
-// shown makes values of the cells' types print as compiled code prints them: a method that formats is brought into
-// view, and what the interpreter cannot show faithfully is refused.
+// shown lowers an argument that compiled code gets as any: what keeps it or formats it gets values of the cells' types
+// in their boxes, all else gets them bare, where that changes nothing.
 func (l *lowering) shown(x *ast.CallExpr, i int, a ast.Expr, text string) string {
 	f := l.callee(x)
-	if f == nil || f.Pkg() == nil || f.Pkg().Path() == "main" || l.info.TypeOf(a) == nil {
+	if f == nil || f.Pkg() == nil || f.Pkg().Path() == "main" || l.info.TypeOf(a) == nil || isTupleType(l.info.TypeOf(a)) {
 		return text
 	}
 	sig := f.Signature()
 	if n := sig.Params().Len(); sig.Variadic() && i >= n-1 && !x.Ellipsis.IsValid() {
 		elem := sig.Params().At(n - 1).Type().(*types.Slice).Elem()
-		if iface, ok := elem.Underlying().(*types.Interface); ok && iface.NumMethods() > 0 && mentionsMain(l.subs.of(l.info.TypeOf(a)), map[types.Type]bool{}) {
-			if elem.String() != "error" {
-				refuse(a.Pos(), "a %s as one of the variadic arguments of %s yet", l.info.TypeOf(a), f.FullName())
-			}
-			return l.alias(supportPath) + ".AsError(" + text + ")"
+		if iface, ok := elem.Underlying().(*types.Interface); ok && iface.NumMethods() > 0 && !isError(elem) && own(l.subs.of(l.info.TypeOf(a))) {
+			refuse(a.Pos(), "a %s as one of the variadic arguments of %s yet", l.info.TypeOf(a), f.FullName())
 		}
 	}
 	if !anyParam(sig, i, x.Ellipsis.IsValid()) {
 		return text
 	}
 	t := types.Default(l.subs.of(l.info.TypeOf(a)))
-	if f.FullName() == "errors.As" {
-		if p, ok := t.Underlying().(*types.Pointer); !ok || mentionsMain(p.Elem(), map[types.Type]bool{}) {
-			refuse(a.Pos(), "errors.As into a type of the cell yet: use a type assertion")
-		}
+	if b, ok := t.(*types.Basic); ok && b.Kind() == types.UntypedNil {
 		return text
 	}
 	switch path := f.Pkg().Path(); path {
 	case "fmt", "log", "errors":
 		if strings.Contains(f.Name(), "can") && path == "fmt" || f.Name() == "As" {
+			return l.expr(a)
+		}
+		return text
+	case "sync", "sync/atomic", "container/list", "container/heap", "container/ring", "context", "runtime", "log/slog":
+		return text
+	case "encoding/json":
+		if !strings.HasPrefix(f.Name(), "Unm") && f.Name() != "Decode" {
 			return text
 		}
-		switch {
-		case !l.e.formats():
-			if types.IsInterface(t) && !l.info.Types[a].IsNil() && l.boxes(t) != "" {
-				return l.alias(supportPath) + ".Plain(" + text + ")"
-			}
-			return text
-		case types.IsInterface(t):
-			k := l.tmp("x")
-			return "func(" + k + " interface{}) interface{} { if " + k + " == nil { return nil }; if s, ok := " + k + ".(error); ok { return s }; if s, ok := " + k + ".(" + l.alias("fmt") + ".Stringer); ok { return s }; return " + l.alias(supportPath) + ".Plain(" + k + ") }(" + text + ")"
-		case has(t, "Format") || has(t, "GoString"):
-			refuse(a.Pos(), "a Format or GoString method of %s yet", t)
-		case (has(t, "Error") || has(t, "String")) && l.verb(x, f, i) == 'd':
-			return text
-		case has(t, "Error"):
-			return l.alias(supportPath) + ".Error(" + text + ")"
-		case has(t, "String"):
-			l.alias("fmt")
-			return l.alias(supportPath) + ".Stringer(" + text + ")"
-		case formatsInside(t, map[types.Type]bool{}):
-			refuse(a.Pos(), "%s of a %s, which holds values with a String or Error method, yet: print them one by one", f.FullName(), t)
+	case "reflect":
+		if f.Name() == "DeepEqual" {
+			return l.into(a, emptyInterface)
 		}
-	case "sync", "sync/atomic", "container/list", "container/heap", "container/ring", "context", "sort", "runtime":
-	default:
+		if own(t) {
+			refuse(a.Pos(), "%s of a %s yet: the interpreter's types have neither names nor methods", f.FullName(), typeName(t))
+		}
+		return l.alias(supportPath) + ".Compiled(" + l.expr(a) + ")"
+	}
+	if types.IsInterface(t) {
+		return l.alias(supportPath) + ".Plain(" + l.into(a, emptyInterface) + ")"
+	}
+	if own(t) && f.Pkg().Path() != "sort" {
 		for _, m := range magicMethods {
 			if methodInside(t, m, map[types.Type]bool{}) {
 				refuse(a.Pos(), "%s of a %s yet: its method %s would not be seen", f.FullName(), t, m)
 			}
 		}
 	}
-	return text
+	return l.expr(a)
 }
 
 // magicMethods are those that compiled code looks for in values it is given as any.
@@ -161,15 +111,6 @@ func has(t types.Type, name string) bool {
 	return mentionsMain(t, map[types.Type]bool{}) && types.NewMethodSet(t).Lookup(nil, name) != nil
 }
 
-func formatsInside(t types.Type, seen map[types.Type]bool) bool {
-	for _, m := range []string{"Error", "String", "Format", "GoString"} {
-		if methodInside(t, m, map[types.Type]bool{}) {
-			return true
-		}
-	}
-	return false
-}
-
 // methodInside reports whether t, or what it holds, has a method of the cells called name.
 func methodInside(t types.Type, name string, seen map[types.Type]bool) bool {
 	if seen[t] {
@@ -199,52 +140,4 @@ func methodInside(t types.Type, name string, seen map[types.Type]bool) bool {
 		}
 	}
 	return false
-}
-
-// formats reports whether any type of the cells has a method that formats it.
-func (e *Evaluator) formats() bool {
-	for n := range e.next {
-		if _, m, ok := strings.Cut(n, "."); ok && (m == "String" || m == "Error") {
-			return true
-		}
-	}
-	return false
-}
-
-// verb says how the i-th argument of a call is formatted: 'v' where by its methods, 'd' where by its value.
-func (l *lowering) verb(x *ast.CallExpr, f *types.Func, i int) byte {
-	at := 0
-	if f.Name() == "Fprintf" || f.Name() == "Appendf" {
-		at = 1
-	}
-	if !strings.HasSuffix(f.Name(), "f") || i <= at {
-		return 'v'
-	}
-	v := l.info.Types[x.Args[at]].Value
-	if v == nil {
-		refuse(x.Pos(), "%s with a format that is not constant for a value with methods yet", f.FullName())
-	}
-	format := constant.StringVal(v)
-	n := at
-	for j := 0; j < len(format); j++ {
-		if format[j] != '%' {
-			continue
-		}
-		for j++; j < len(format) && strings.IndexByte("+-# 0123456789.*[]", format[j]) >= 0; j++ {
-			if format[j] == '*' || format[j] == '[' {
-				refuse(x.Pos(), "%s with * or argument indexes for a value with methods yet", f.FullName())
-			}
-		}
-		if j >= len(format) || format[j] == '%' {
-			continue
-		}
-		n++
-		if n == i {
-			if strings.IndexByte("vsqxXw", format[j]) >= 0 {
-				return 'v'
-			}
-			return 'd'
-		}
-	}
-	return 'v'
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"reflect"
@@ -30,9 +31,14 @@ type support struct {
 	stop  *bool // the interpreter's variable that its code reads at loops and function entries
 	depth atomic.Int64
 
-	mu      sync.Mutex
-	now     *run
-	given   int
+	mu       sync.Mutex
+	now      *run
+	given    int
+	types    map[int]*Type // those that boxes have
+	byKey    map[string]*Type
+	ifaces   []iface
+	ifaceIDs map[string]int
+
 	passed  map[int]*passedFunc // functions that cells give to verbs, by number
 	passing []int               // those that stand in statements of the latest cell and are done with when it is
 
@@ -60,7 +66,7 @@ type stopped struct{}
 func (stopped) Error() string { return "interrupted" }
 
 func newSupport(e *Evaluator) *support {
-	return &support{e: e, now: &run{ctx: context.Background()}, passed: map[int]*passedFunc{}}
+	return &support{e: e, now: &run{ctx: context.Background()}, passed: map[int]*passedFunc{}, types: map[int]*Type{}, byKey: map[string]*Type{}, ifaceIDs: map[string]int{}}
 }
 
 // forget lets go of functions that no code can give to a verb any more.
@@ -114,7 +120,7 @@ func (s *support) exports() interp.Exports {
 		"Finished": reflect.ValueOf(func() {
 			panic(errors.New("range function continued iteration after function for loop body returned false"))
 		}),
-		"Text":    reflect.ValueOf(func(text string) { r := s.current(); r.texts = append(r.texts, text) }),
+		"Text":    reflect.ValueOf(func(v any) { r := s.current(); r.texts = append(r.texts, fmt.Sprint(plain(v))) }),
 		"Reached": reflect.ValueOf(func() { s.current().reached = true }),
 		"Died": reflect.ValueOf(func(v any) {
 			if _, ok := v.(stopped); ok {
@@ -128,11 +134,34 @@ func (s *support) exports() interp.Exports {
 			s.mu.Unlock()
 			r.cancel()
 		}),
-		"Error":     reflect.ValueOf(func(e error) any { return e }),
-		"AsError":   reflect.ValueOf(func(e error) error { return e }),
-		"Stringer":  reflect.ValueOf(func(s fmt.Stringer) any { return s }),
+		"Box":       reflect.ValueOf((*Box)(nil)),
+		"Put":       reflect.ValueOf(s.put),
+		"Take":      reflect.ValueOf(s.take),
+		"Teach":     reflect.ValueOf(s.teach),
+		"Unerr":     reflect.ValueOf(unerr),
+		"AsError":   reflect.ValueOf(asError),
+		"ToError":   reflect.ValueOf(toError),
+		"MustError": reflect.ValueOf(mustError),
+		"As":        reflect.ValueOf(s.as),
+		"Must":      reflect.ValueOf(s.must),
+		"Mismatch":  reflect.ValueOf(mismatch),
+		"Method":    reflect.ValueOf(method),
+		"NotNil": reflect.ValueOf(func(x any) any {
+			if x == nil {
+				panic(fault("invalid memory address or nil pointer dereference"))
+			}
+			return x
+		}),
+		"Compiled": reflect.ValueOf(func(x any) any {
+			if b, ok := bareBox(x).(Box); ok {
+				panic(fmt.Errorf("banter cannot reflect on a %s yet: the interpreter's types have neither names nor methods", typeName(b.T.t)))
+			}
+			return x
+		}),
+		"Equal":     reflect.ValueOf(equal),
+		"AsTarget":  reflect.ValueOf(asTarget),
 		"Recovered": reflect.ValueOf(func(v any) any { return goPanic(v) }),
-		"Plain":     reflect.ValueOf(plain),
+		"Plain":     reflect.ValueOf(bare),
 		"Predicate": reflect.ValueOf(s.predicate),
 		"Exit":      reflect.ValueOf(func(code int) { panic(&ExitError{Code: code, Call: "os.Exit"}) }),
 		"Fatal": reflect.ValueOf(func(args ...any) {
@@ -166,11 +195,26 @@ func (s *support) override(path string, table map[string]reflect.Value) {
 	switch path {
 	case "fmt":
 		table["Print"] = reflect.ValueOf(func(a ...any) (int, error) { return fmt.Fprint(o.Stdout, a...) })
-		table["Printf"] = reflect.ValueOf(func(f string, a ...any) (int, error) { return fmt.Fprintf(o.Stdout, f, a...) })
+		table["Printf"] = reflect.ValueOf(func(f string, a ...any) (int, error) { f, a = retype(f, a); return fmt.Fprintf(o.Stdout, f, a...) })
 		table["Println"] = reflect.ValueOf(func(a ...any) (int, error) { return fmt.Fprintln(o.Stdout, a...) })
+		table["Sprintf"] = reflect.ValueOf(func(f string, a ...any) string { f, a = retype(f, a); return fmt.Sprintf(f, a...) })
+		table["Fprintf"] = reflect.ValueOf(func(w io.Writer, f string, a ...any) (int, error) {
+			f, a = retype(f, a)
+			return fmt.Fprintf(w, f, a...)
+		})
+		table["Appendf"] = reflect.ValueOf(func(b []byte, f string, a ...any) []byte { f, a = retype(f, a); return fmt.Appendf(b, f, a...) })
+		table["Errorf"] = reflect.ValueOf(func(f string, a ...any) error { f, a = retype(f, a); return fmt.Errorf(f, a...) })
 		table["Scan"] = reflect.ValueOf(func(a ...any) (int, error) { return fmt.Fscan(o.Stdin, a...) })
 		table["Scanf"] = reflect.ValueOf(func(f string, a ...any) (int, error) { return fmt.Fscanf(o.Stdin, f, a...) })
 		table["Scanln"] = reflect.ValueOf(func(a ...any) (int, error) { return fmt.Fscanln(o.Stdin, a...) })
+	case "log":
+		table["Printf"] = reflect.ValueOf(func(f string, a ...any) { f, a = retype(f, a); _ = log.Output(2, fmt.Sprintf(f, a...)) })
+		table["Panicf"] = reflect.ValueOf(func(f string, a ...any) {
+			f, a = retype(f, a)
+			text := fmt.Sprintf(f, a...)
+			_ = log.Output(2, text)
+			panic(text)
+		})
 	case "os":
 		args := []string{"banter"}
 		table["Args"] = reflect.ValueOf(&args).Elem()
