@@ -351,7 +351,7 @@ func (m *model) describe(tr *track, real []verdict, out *StreamResult) {
 	if len(tr.tgt) > 0 {
 		pi = d.Answers / float64(len(tr.tgt))
 	}
-	out.Delay = Delay{Law: fit.law.name(), Mu: fit.mu, Sigma: fit.sigma, Pi: pi, Background: (float64(len(tr.tgt)) - d.Answers) / math.Max(1, tr.last-tr.first),
+	out.Delay = Delay{Law: fit.law.name(), Mu: fit.mu, Sigma: fit.sigma, Early: fit.early, Pi: pi, Background: (float64(len(tr.tgt)) - d.Answers) / math.Max(1, tr.last-tr.first),
 		LogLik: fit.logEvidence, OtherLaw: fit.other.name(), OtherLogL: fit.otherLog}
 	d.LinkScore = tr.linkScore
 	note := func(format string, args ...any) { d.Notes = append(d.Notes, fmt.Sprintf(format, args...)) }

@@ -67,7 +67,6 @@ type track struct {
 // source is what may be answered: an utterance (or a message, when speech answers chat).
 type source struct {
 	start, end float64
-	late       float64 // seconds before end at which the last telling word but one ends: the other likely moment of reaction
 	lo, hi     int32   // track.ids
 	rarity     float64 // sum over its words
 	number     int32   // index into track.src
@@ -333,7 +332,7 @@ func (tr *track) judge(msgs []target) {
 	}
 }
 
-// count fills in document frequencies and the late anchors, which need them.
+// count fills in document frequencies and what follows from them.
 func (c *corpus) count() {
 	n := len(c.vocab)
 	c.df = [2][]float64{make([]float64, n), make([]float64, n)}
@@ -366,15 +365,6 @@ func (c *corpus) count() {
 			for _, id := range tr.sourceIDs(s) {
 				s.rarity += c.rarity[id]
 			}
-			var back [2]float32
-			k := 0
-			for j := int(s.hi) - 1; j >= int(s.lo) && k < 2; j-- {
-				if c.df[sources][tr.ids[j]] < 0.1*c.docs[sources]+1 {
-					back[k] = tr.ends[j]
-					k++
-				}
-			}
-			s.late = min(1.5, float64(max(back[0], back[k/2])))
 		}
 	}
 }

@@ -11,6 +11,7 @@ type Delay struct {
 	Law        string  `json:"law"`         // "lognormal" or "gamma"
 	Mu         float64 `json:"mu"`          // lognormal: mean of log seconds; gamma: log of the mean
 	Sigma      float64 `json:"sigma"`       // lognormal: deviation of log seconds; gamma: 1/sqrt(shape)
+	Early      float64 `json:"early"`       // share of answers that react to a telling word before the utterance's end
 	Pi         float64 `json:"pi"`          // share of messages that answer speech
 	Background float64 `json:"background"`  // other messages a second
 	LogLik     float64 `json:"log_lik"`     // of the chosen law, per linked message
@@ -20,19 +21,21 @@ type Delay struct {
 
 // Median gives the delay that half of the answers stay below.
 func (d Delay) Median() time.Duration {
-	return time.Duration(medianOf(law{d.Law == "gamma", d.Mu, d.Sigma}) * float64(time.Second))
+	return time.Duration(medianOf(law{gamma: d.Law == "gamma", mu: d.Mu, sigma: d.Sigma}) * float64(time.Second))
 }
 
 // Density gives the probability density of a delay, per second: 0 for delays below 0.
 func (d Delay) Density(delay time.Duration) float64 {
-	return law{d.Law == "gamma", d.Mu, d.Sigma}.density(delay.Seconds())
+	return law{gamma: d.Law == "gamma", mu: d.Mu, sigma: d.Sigma}.density(delay.Seconds())
 }
 
 // law is a density of delays in seconds. Both kinds have a location mu of log seconds and a spread sigma, so that one prior
-// fits both.
+// fits both. early is the share of people who react to a telling word before the end of the utterance: their delay counts
+// from there.
 type law struct {
 	gamma     bool
 	mu, sigma float64
+	early     float64
 }
 
 func (l law) name() string {
@@ -81,17 +84,21 @@ func medianOf(l law) float64 {
 type density struct {
 	lo, hi float64
 	table  []float64 // value at lo + i*step, interpolated
+	before []float64 // the same where the reaction is to a word said before the utterance's end, nobody knows which
+	early  float64   // of the law
 }
 
 const (
 	densityStep = 0.02
 	strayShare  = 0.02 // mass spread evenly over the allowed delays
-	lateShare   = 0.15 // how often people react to the last telling word but one, not to the utterance's end
-	anchorBlur  = 0.2  // s; deviation of word ends and of the lag within its piece
+	toldShare   = 0.6  // of early reactions: how many are to a word that the answer repeats, where there is one
+	// early reactions are to words that end this long before the utterance does
+	earliestWord, latestWord = 0.2, 1.4
+	anchorBlur               = 0.2 // s; deviation of word ends and of the lag within its piece
 )
 
 func newDensity(l law, lo, hi, blur float64) *density {
-	d := &density{lo: lo, hi: hi, table: make([]float64, int((hi-lo)/densityStep)+2)}
+	d := &density{lo: lo, hi: hi, early: l.early, table: make([]float64, int((hi-lo)/densityStep)+2)}
 	sharp := make([]float64, len(d.table)) // without blur
 	for i := range sharp {
 		sharp[i] = l.density(lo + float64(i)*densityStep)
@@ -111,6 +118,17 @@ func newDensity(l law, lo, hi, blur float64) *density {
 		}
 		d.table[i] = (1-strayShare)*v/sum + strayShare/(hi-lo)
 	}
+	d.before = make([]float64, len(d.table))
+	last := len(d.table) - 1
+	const from, to = int(earliestWord / densityStep), int(latestWord / densityStep)
+	sum = 0
+	for k := from; k < to; k++ {
+		sum += d.table[min(k, last)]
+	}
+	for i := range d.before {
+		d.before[i] = sum / float64(to-from)
+		sum += d.table[min(i+to, last)] - d.table[min(i+from, last)]
+	}
 	return d
 }
 
@@ -124,20 +142,56 @@ func (d *density) at(x float64) float64 {
 	return d.table[i]*(1-f) + d.table[i+1]*f
 }
 
-// The prior of human delays: medians of a few seconds, spreads near a half, and laws that leave the first moments after the
-// word empty, since nobody reads, thinks and types in no time. It matters for short streams, where the data cannot tell a
-// longer lag from slower people.
+// reaction is the density of an answer x seconds after the utterance's end. Some react to a word before it: to the last one
+// that the answer repeats, told seconds before the end, or, where told is negative, to any of the last words.
+func (d *density) reaction(x, told float64) float64 {
+	end, before := d.moments(x, told)
+	return (1-d.early)*end + d.early*before
+}
+
+// moments gives the density for a reaction to the utterance's end and for one to a word before it.
+func (d *density) moments(x, told float64) (end, before float64) {
+	f := (x - d.lo) / densityStep
+	i := int(f)
+	if f < 0 || i+1 >= len(d.table) {
+		return 0, 0
+	}
+	f -= float64(i)
+	end, before = d.table[i]*(1-f)+d.table[i+1]*f, d.before[i]*(1-f)+d.before[i+1]*f
+	if told >= 0 {
+		before = toldShare*d.at(x+told) + (1-toldShare)*before
+	}
+	return end, before
+}
+
+// The prior of human delays: medians of a few seconds, spreads near a half, and a fastest fiftieth of answers that comes
+// after most of a second, since nobody reads, thinks and types in no time. Slow crowds have long tails, not late starts: this
+// is what tells a longer lag from slower people where the data are few.
 const (
 	priorMu, priorMuSD       = 1.0, 0.4
 	priorSigma, priorSigmaSD = 0.52, 0.1
-	priorGamma               = -1.5 // nats by which a gamma law starts behind a lognormal one
+	priorEarly, priorEarlySD = 0.3, 0.15
+	priorFast, priorFastSD   = -0.1, 0.15 // log seconds that the fastest fiftieth stays below
+	fastest                  = -2.05      // normal deviate of the first fiftieth
+	priorGamma               = -1.5       // nats by which a gamma law starts behind a lognormal one
 )
 
 func (l law) logPrior() float64 {
-	a, b := (l.mu-priorMu)/priorMuSD, (l.sigma-priorSigma)/priorSigmaSD
-	p := -(a*a + b*b) / 2
+	a, b, c := (l.mu-priorMu)/priorMuSD, (l.sigma-priorSigma)/priorSigmaSD, (l.early-priorEarly)/priorEarlySD
+	d := (l.logFastest() - priorFast) / priorFastSD
+	p := -(a*a + b*b + c*c + d*d) / 2
 	if l.gamma {
 		p += priorGamma
 	}
 	return p
+}
+
+// logFastest is the log of the delay that a fiftieth of the answers stay below.
+func (l law) logFastest() float64 {
+	if !l.gamma {
+		return l.mu + fastest*l.sigma
+	}
+	// Wilson and Hilferty 1931: the cube root of a gamma variable is nearly normal
+	v := l.sigma * l.sigma / 9
+	return l.mu + 3*math.Log(math.Max(1e-3, 1-v+fastest*math.Sqrt(v)))
 }

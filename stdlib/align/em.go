@@ -117,11 +117,7 @@ func (m *model) score(tr *track, t *target, from *track, shift float64, s *score
 		src := &from.src[j]
 		c := candidate{src: j}
 		m.features(tr, t, &buf.of, from, src, &c.phi)
-		anchor := src.late
-		if c.phi.anchor >= 0 {
-			anchor = float64(c.phi.anchor)
-		}
-		c.timing = math.Log((1-lateShare)*f.at(d) + lateShare*f.at(d+anchor) + 1e-12)
+		c.timing = math.Log(f.reaction(d, float64(c.phi.anchor)) + 1e-12)
 		c.content = m.weights.score(&c.phi)
 		s.cand = append(s.cand, c)
 	}

@@ -42,7 +42,7 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 		all += len(tr.tgt)
 	}
 	for _, tr := range c.tracks {
-		first := law{false, math.Log(2.6), 0.6}
+		first := law{mu: math.Log(2.6), sigma: 0.6, early: priorEarly}
 		m.laws = append(m.laws, first)
 		m.fits = append(m.fits, lawFit{law: first})
 		m.f = append(m.f, l.density(first, firstBlur))

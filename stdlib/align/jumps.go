@@ -49,7 +49,7 @@ func (l *learner) trace(tr *track, wide []linked, lo, hi float64) {
 			for _, x := range m.links {
 				d := x.x - lo - float64(g)*gridStep
 				if d > f.lo && d < maxDelay {
-					sum += x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
+					sum += x.w * f.reaction(d, x.told)
 				}
 			}
 			row[g] = float32(m.weight * math.Log(sum))
@@ -83,7 +83,7 @@ func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float6
 	f := l.m.f[tr.number]
 	value := func(x *link, lag float64) float64 {
 		d := x.x - lag
-		return x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
+		return x.w * f.reaction(d, x.told)
 	}
 	now := make([]float64, len(wide)) // 1 + all candidates under the present curve
 	for i := range wide {
@@ -188,11 +188,7 @@ func (l *learner) wideLinks(tr *track, posts []scored, lo, hi float64) []linked 
 			l.m.features(tr, t, &of, tr, src, &phi)
 			content := l.m.weights.score(&phi)
 			top = math.Max(top, content)
-			late := src.late
-			if phi.anchor >= 0 {
-				late = float64(phi.anchor)
-			}
-			m.links = append(m.links, link{int32(j), t.t - src.end, late, math.Exp(math.Min(12, base+content))})
+			m.links = append(m.links, link{int32(j), t.t - src.end, float64(phi.anchor), math.Exp(math.Min(12, base+content))})
 		}
 		if top < 0.7 || len(m.links) == 0 {
 			continue

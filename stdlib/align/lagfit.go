@@ -24,7 +24,7 @@ type lawFit struct {
 type link struct {
 	src  int32
 	x    float64 // target time minus end of the source: lag plus delay
-	late float64 // seconds back to the other likely moment of reaction
+	told float64 // seconds from the last word that both share to the end of the source; negative where there is none
 	w    float64 // answers over background, the timing aside
 }
 
@@ -50,15 +50,21 @@ const (
 	jumpCost  = 5.0  // nats that a jump of the lag has to pay for its place and height
 )
 
+// earlyShares are the shares of early reactions on the grid. Laws that differ in nothing else stand side by side.
+var earlyShares = []float64{0, 0.2, 0.4, 0.6}
+
 func (l *learner) lawGrid() []gridLaw {
 	if l.grid != nil {
 		return l.grid
 	}
 	for _, gamma := range []bool{false, true} {
 		for mu := 0.3; mu < 1.95; mu += 0.1 {
-			for sigma := 0.35; sigma < 0.86; sigma += 0.05 {
-				w := law{gamma, mu, sigma}
-				l.grid = append(l.grid, gridLaw{w, w.logPrior(), newDensity(w, -4, l.c.opt.DelayMax.Seconds()+4, wordBlur)})
+			for sigma := 0.35; sigma < 0.86; sigma += 0.1 {
+				f := newDensity(law{gamma: gamma, mu: mu, sigma: sigma}, -4, l.c.opt.DelayMax.Seconds()+4, wordBlur)
+				for _, early := range earlyShares {
+					w := law{gamma, mu, sigma, early}
+					l.grid = append(l.grid, gridLaw{w, w.logPrior(), f})
+				}
 			}
 		}
 	}
@@ -91,11 +97,7 @@ func (l *learner) links(tr *track, posts []scored) []linked {
 				continue
 			}
 			src := &tr.src[c.src]
-			late := src.late
-			if c.phi.anchor >= 0 {
-				late = float64(c.phi.anchor)
-			}
-			m.links = append(m.links, link{c.src, t.t - src.end, late, math.Exp(math.Min(12, base+c.content))})
+			m.links = append(m.links, link{c.src, t.t - src.end, float64(c.phi.anchor), math.Exp(math.Min(12, base+c.content))})
 		}
 		out = append(out, m)
 	}
@@ -172,24 +174,43 @@ func (l *learner) surface(tr *track, links []linked, grid []gridLaw, fixed bool)
 		out[u] = make([]float64, len(grid)*n)
 	}
 	now := l.m.laws[tr.number]
-	for g := range grid {
+	steps := []int{totalHalf}
+	if !fixed {
+		steps = steps[:0]
 		for k := range n {
-			shift := l.shiftOf(now, grid[g].law, k, fixed)
-			if fixed && k != totalHalf {
-				for u := range out {
-					out[u][g*n+k] = math.Inf(-1)
-				}
-				continue
+			steps = append(steps, k)
+		}
+	} else {
+		for u := range out {
+			for i := range out[u] {
+				out[u][i] = math.Inf(-1)
 			}
+		}
+		for u := range out {
+			for g := range grid {
+				out[u][g*n+totalHalf] = 0
+			}
+		}
+	}
+	var x []link // with the lag taken off
+	for i := range links {
+		m := &links[i]
+		x = append(x[:0], m.links...)
+		for k := range x {
+			x[k].x -= lagAt(tr.curve, tr.src[x[k].src].end)
+		}
+		for g := 0; g < len(grid); g += len(earlyShares) {
 			f := grid[g].f
-			for i := range links {
-				m := &links[i]
-				sum := 1.0
-				for _, x := range m.links {
-					d := x.x - lagAt(tr.curve, tr.src[x.src].end) - shift
-					sum += x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
+			for _, k := range steps {
+				shift := l.shiftOf(now, grid[g].law, k, fixed)
+				var end, early float64
+				for _, y := range x {
+					e, b := f.moments(y.x-shift, y.told)
+					end, early = end+y.w*e, early+y.w*b
 				}
-				out[m.unit][g*n+k] += m.weight * math.Log(sum)
+				for e, share := range earlyShares {
+					out[m.unit][(g+e)*n+k] += m.weight * math.Log(1+(1-share)*end+share*early)
+				}
 			}
 		}
 	}
@@ -232,7 +253,7 @@ func lawPosterior(grid []gridLaw, perTrack [][]float64, pooled []bool) []float64
 // both kinds.
 func (l *learner) applyLaw(tr *track, grid []gridLaw, post []float64, surface [][]float64, links int) {
 	const n = 2*totalHalf + 1
-	var kinds [2]struct{ p, mu, sigma float64 }
+	var kinds [2]struct{ p, mu, sigma, early float64 }
 	for g, p := range post {
 		k := 0
 		if grid[g].gamma {
@@ -241,6 +262,7 @@ func (l *learner) applyLaw(tr *track, grid []gridLaw, post []float64, surface []
 		kinds[k].p += p
 		kinds[k].mu += p * grid[g].mu
 		kinds[k].sigma += p * grid[g].sigma
+		kinds[k].early += p * grid[g].early
 	}
 	pick := 0
 	if kinds[1].p > kinds[0].p {
@@ -248,7 +270,8 @@ func (l *learner) applyLaw(tr *track, grid []gridLaw, post []float64, surface []
 	}
 	laws := [2]law{}
 	for k := range laws {
-		laws[k] = law{k == 1, kinds[k].mu / math.Max(kinds[k].p, 1e-300), kinds[k].sigma / math.Max(kinds[k].p, 1e-300)}
+		p := math.Max(kinds[k].p, 1e-300)
+		laws[k] = law{k == 1, kinds[k].mu / p, kinds[k].sigma / p, kinds[k].early / p}
 	}
 	now := l.m.laws[tr.number]
 	curve := slices.Clone(tr.curve)
@@ -309,7 +332,7 @@ func (l *learner) logLik(tr *track, links []linked, lagOf func(j int32) float64)
 		s := 1.0
 		for _, x := range m.links {
 			d := x.x - lagOf(x.src)
-			s += x.w * ((1-lateShare)*f.at(d) + lateShare*f.at(d+x.late))
+			s += x.w * f.reaction(d, x.told)
 		}
 		sum += m.weight * math.Log(s)
 	}

@@ -120,7 +120,7 @@ func TestGatedSegmentsAreLeftOut(t *testing.T) {
 
 // The densities are held against their known moments by numerical integration.
 func TestDelayLaws(t *testing.T) {
-	for _, l := range []law{{false, 0.8, 0.5}, {false, 1.2, 0.6}, {true, 0.9, 0.5}, {true, 1.3, 0.4}} {
+	for _, l := range []law{{false, 0.8, 0.5, 0}, {false, 1.2, 0.6, 0}, {true, 0.9, 0.5, 0}, {true, 1.3, 0.4, 0}} {
 		var mass, mean float64
 		const h = 0.001
 		for x := h / 2; x < 200; x += h {
