@@ -1,104 +1,14 @@
-// Drives JupyterLab in a real browser as a user would, and fails where something is not as it should be.
+// Drives the kernel through JupyterLab as a user would, and fails where something is not as it should be: run, complete,
+// inspect, interrupt, restart.
 //
-//   node browse.mjs LAB-URL-WITH-TOKEN KERNEL-NAME SCREENSHOT-FOLDER [NOTEBOOK...]
+//	node browse.mjs LAB-URL-WITH-TOKEN KERNEL-NAME SCREENSHOT-FOLDER
 //
-// The notebooks, paths below the server's root, are run from the first cell to the last. PLAYWRIGHT names the folder of
-// playwright-core, CHROMIUM the browser. run.sh starts all that this needs.
-import { createRequire } from 'node:module';
-import { mkdirSync } from 'node:fs';
-import path from 'node:path';
+// run.sh starts all that this needs.
+import { start } from './lab.mjs';
 
-const [labURL, kernel, shots, ...notebooks] = process.argv.slice(2);
-const { chromium } = createRequire(import.meta.url)(process.env.PLAYWRIGHT);
-const base = new URL(labURL);
-const token = base.searchParams.get('token');
-const root = base.origin + base.pathname.replace(/lab.*$/, '');
-mkdirSync(shots, { recursive: true });
-
-const browser = await chromium.launch({
-	executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-	args: ['--no-sandbox', '--disable-gpu', '--force-color-profile=srgb'],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 1000 } });
-const page = await context.newPage();
-const hostile = []; // what a cell's text managed to do to the page: nothing, it is hoped
-await page.exposeFunction('banterHostile', what => hostile.push(what));
-page.on('dialog', d => { hostile.push('dialog: ' + d.message()); d.dismiss(); });
-
-let failed = 0, number = 0;
-const shot = async name => page.screenshot({ path: path.join(shots, `${String(++number).padStart(2, '0')}-${name}.png`) });
-async function step(name, body) {
-	const began = Date.now();
-	try {
-		await body();
-		console.log(`ok    ${name} (${Date.now() - began} ms)`);
-	} catch (e) {
-		failed++;
-		console.log(`FAIL  ${name}: ${String(e.message ?? e).split('\n').slice(0, 6).join('\n      ')}`);
-	}
-	await shot(name.replace(/[^a-z0-9]+/gi, '-').toLowerCase().slice(0, 60));
-}
-function check(condition, what) {
-	if (!condition) throw new Error(what);
-}
-
-// api asks the server.
-async function api(method, where, body) {
-	const r = await fetch(root + 'api/' + where, {
-		method, body: body && JSON.stringify(body), headers: { Authorization: 'token ' + token, 'Content-Type': 'application/json' },
-	});
-	if (!r.ok) throw new Error(`${method} ${where}: ${r.status} ${await r.text()}`);
-	return r.status === 204 ? null : r.json();
-}
-
-const cellJSON = (source, id) => ({ cell_type: 'code', id: 'cell-' + id, metadata: {}, source, outputs: [], execution_count: null });
-async function open(name, sources) {
-	if (sources) {
-		await api('PUT', 'contents/' + name, {
-			type: 'notebook', format: 'json',
-			content: {
-				nbformat: 4, nbformat_minor: 5, cells: sources.map(cellJSON),
-				metadata: { kernelspec: { name: kernel, display_name: kernel, language: 'go' } },
-			},
-		});
-	}
-	await page.goto(`${root}lab/tree/${name}?token=${token}&reset`);
-	await page.waitForSelector('.jp-Notebook .jp-CodeCell', { timeout: 90_000 });
-	await idle();
-}
-
-// idle waits until the kernel of the open notebook has nothing to do.
-const idle = (timeout = 60_000) => page.waitForFunction(() => {
-	const panel = window.jupyterapp?.shell.currentWidget;
-	return panel?.sessionContext?.session?.kernel?.status === 'idle';
-}, null, { timeout, polling: 50 });
-// command starts a command. It does not wait for its end: one that opens a dialog ends with the dialog.
-const command = (name, args) => page.evaluate(([n, a]) => { window.jupyterapp.commands.execute(n, a); }, [name, args]);
-const cell = i => page.locator('.jp-Notebook .jp-CodeCell').nth(i);
-const editor = i => cell(i).locator('.cm-content');
-const output = i => cell(i).locator('.jp-OutputArea');
-
-async function run(i) {
-	await editor(i).click();
-	await page.keyboard.press('Control+Enter');
-}
-// shows waits until the text of a cell's output matches.
-async function shows(i, pattern, timeout = 30_000) {
-	const end = Date.now() + timeout;
-	let text = '';
-	do {
-		text = await output(i).innerText().catch(() => '');
-		if (pattern.test(text)) return text;
-		await page.waitForTimeout(50);
-	} while (Date.now() < end);
-	throw new Error(`cell ${i} shows ${JSON.stringify(text.slice(0, 400))}, not ${pattern}`);
-}
-async function type(i, text) {
-	await editor(i).click();
-	await page.keyboard.press('Control+a');
-	await page.keyboard.press('Delete');
-	await page.keyboard.type(text, { delay: 20 });
-}
+const [address, kernel, shots] = process.argv.slice(2);
+const lab = await start({ address, kernel, shots, prefix: 'kernel' });
+const { page, step, shot, check, idle, command, cell, editor, output, run, shows, type } = lab;
 
 const evil = '<script>banterHostile(1)</script><img src=x onerror=banterHostile(2)>"]</svg>\\u202eright to left';
 const sources = [
@@ -119,7 +29,8 @@ const sources = [
 ];
 
 await step('open a notebook', async () => {
-	await open('browser-test.ipynb', sources);
+	await lab.put('browser-test.ipynb', sources);
+	await lab.open('browser-test.ipynb');
 });
 await step('run a cell and see its output', async () => {
 	await run(0);
@@ -138,9 +49,8 @@ await step('HTML display', async () => {
 await step('hostile text is inert', async () => {
 	await run(3);
 	await shows(3, /right to left/);
-	await page.waitForTimeout(500);
-	check(hostile.length === 0, 'the text did ' + hostile.join(', '));
 	check(await output(3).locator('script, img').count() === 0, 'the text became markup');
+	await lab.inert();
 });
 await step('complete with Tab', async () => {
 	await type(4, 'fmt.Printl');
@@ -227,17 +137,4 @@ await step('a kernel that dies is restarted, and says what happened', async () =
 	await idle();
 	check(/died while it ran/.test(said) && /killed/.test(said), 'it says ' + said);
 });
-for (const name of notebooks) {
-	await step('notebook ' + name, async () => {
-		await open(name);
-		await command('notebook:run-all-cells');
-		await page.waitForTimeout(1_000);
-		await idle(600_000);
-		const errors = await page.locator('.jp-RenderedText[data-mime-type="application/vnd.jupyter.stderr"] .ansi-red-fg, .jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]').allInnerTexts();
-		check(errors.length === 0, errors.join('\n'));
-		check(hostile.length === 0, 'a text did ' + hostile.join(', '));
-	});
-}
-await browser.close();
-console.log(failed ? `${failed} steps failed` : 'all steps passed');
-process.exit(failed ? 1 : 0);
+process.exit(await lab.close() ? 1 : 0);

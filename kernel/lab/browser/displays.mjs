@@ -1,100 +1,24 @@
 // Looks at what Banter's values show in JupyterLab, in a real browser: tables, charts, a player, and a threshold to drag;
 // in a trusted notebook and in one that is not, in the light theme and in the dark one, and with a chat that attacks the page.
 //
-//	SCRIPT=displays.mjs run.sh
+//	node displays.mjs LAB-URL-WITH-TOKEN KERNEL-NAME SCREENSHOT-FOLDER
 //
-// Arguments and environment are those of browse.mjs.
-import { createRequire } from 'node:module';
-import { mkdirSync, readFileSync } from 'node:fs';
+// run.sh starts all that this needs.
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { start } from './lab.mjs';
 
-const [labURL, kernel, shots] = process.argv.slice(2);
-const { chromium } = createRequire(import.meta.url)(process.env.PLAYWRIGHT);
-const base = new URL(labURL);
-const token = base.searchParams.get('token');
-const root = base.origin + base.pathname.replace(/lab.*$/, '');
+const [address, kernel, shots] = process.argv.slice(2);
+const lab = await start({ address, kernel, shots, prefix: 'display', height: 1100 });
+const { page, step, check, command, output, shows, inert, sees } = lab;
+const run = lab.done;
 const shipped = path.join(import.meta.dirname, '../../../testdata/streams/s1');
-mkdirSync(shots, { recursive: true });
 
-const browser = await chromium.launch({
-	executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-	args: ['--no-sandbox', '--disable-gpu', '--force-color-profile=srgb'],
-});
-const context = await browser.newContext({ viewport: { width: 1280, height: 1100 } });
-const page = await context.newPage();
-const hostile = []; // what a text managed to do to the page: nothing, it is hoped
-await page.exposeFunction('banterHostile', what => hostile.push(what));
-page.on('dialog', d => {
-	if (d.type() === 'beforeunload') return d.accept();
-	hostile.push('dialog: ' + d.message());
-	d.dismiss();
-});
-const abroad = []; // what was asked of other hosts
-page.on('request', r => { if (/^(http|ws)/.test(r.url()) && new URL(r.url()).host !== base.host) abroad.push(r.url()); });
-
-let failed = 0, number = 0;
-async function step(name, body) {
-	const began = Date.now();
-	try {
-		await body();
-		console.log(`ok    ${name} (${Date.now() - began} ms)`);
-	} catch (e) {
-		failed++;
-		console.log(`FAIL  ${name}: ${String(e.message ?? e).split('\n').slice(0, 6).join('\n      ')}`);
-	}
-	await page.screenshot({ path: path.join(shots, `display-${String(++number).padStart(2, '0')}-${name.replace(/[^a-z0-9]+/gi, '-').toLowerCase().slice(0, 60)}.png`) });
-}
-function check(condition, what) {
-	if (!condition) throw new Error(what);
-}
-async function api(method, where, body) {
-	const r = await fetch(root + 'api/contents/' + where.split('/').map(encodeURIComponent).join('/'), {
-		method, body: body && JSON.stringify(body), headers: { Authorization: 'token ' + token, 'Content-Type': 'application/json' },
-	});
-	if (!r.ok) throw new Error(`${method} ${where}: ${r.status} ${await r.text()}`);
-	return r.status === 204 ? null : r.json();
-}
-
-const idle = (timeout = 120_000) => page.waitForFunction(() =>
-	window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle', null, { timeout, polling: 50 });
-const command = (name, args) => page.evaluate(([n, a]) => window.jupyterapp.commands.execute(n, a), [name, args]);
-const cell = i => page.locator('.jp-Notebook .jp-CodeCell').nth(i);
-const output = i => cell(i).locator('.jp-OutputArea');
 const value = async i => {
 	const text = await output(i).locator('.jp-OutputArea-output').last().innerText();
 	check(/^[\d.]+\s*$/.test(text), `cell ${i} shows ${text}`);
 	return parseFloat(text);
 };
-async function open(name) {
-	await page.goto(`${root}lab/tree/${name}?token=${token}&reset`);
-	await page.waitForSelector('.jp-Notebook .jp-CodeCell', { timeout: 90_000 });
-	await idle();
-}
-async function run(i) {
-	await cell(i).locator('.cm-content').click();
-	await page.keyboard.press('Control+Enter');
-	await page.waitForTimeout(300);
-	await idle();
-}
-// shows waits until the text of a cell's output matches.
-async function shows(i, pattern, timeout = 60_000) {
-	const end = Date.now() + timeout;
-	let text = '';
-	do {
-		text = await output(i).innerText().catch(() => '');
-		if (pattern.test(text)) return text;
-		await page.waitForTimeout(50);
-	} while (Date.now() < end);
-	throw new Error(`cell ${i} shows ${JSON.stringify(text.slice(0, 400))}, not ${pattern}`);
-}
-// inert checks that texts stayed texts.
-async function inert() {
-	await page.waitForTimeout(400);
-	check(hostile.length === 0, 'a text did ' + hostile.join(', '));
-	const marks = await page.locator('.jp-OutputArea-output [onerror], .jp-OutputArea-output [onload], .jp-OutputArea-output img[src=x], .jp-OutputArea-output iframe').count();
-	check(marks === 0, `${marks} elements were made of texts`);
-}
-
 // A stream whose chat attacks the page, under a name that does the same.
 const evil = [
 	'<script>banterHostile(1)</script>', '<img src=x onerror=banterHostile(2)>', '"]</script><script>banterHostile(3)</script>', '</svg><svg onload=banterHostile(4)>',
@@ -114,12 +38,6 @@ const sources = [
 	'LagChart(pairs)',
 	'Filter(pairs, threshold.Rule())',
 ];
-const cellJSON = (source, i) => ({ cell_type: 'code', id: 'display-' + i, metadata: {}, source, outputs: [], execution_count: null });
-const notebookJSON = cells => ({
-	type: 'notebook', format: 'json',
-	content: { nbformat: 4, nbformat_minor: 5, cells, metadata: { kernelspec: { name: kernel, display_name: kernel, language: 'go' } } },
-});
-
 await step('prepare a hostile stream', async () => {
 	const log = JSON.parse(readFileSync(path.join(shipped, 'chat.json'), 'utf8'));
 	log.comments.forEach((c, i) => {
@@ -128,24 +46,24 @@ await step('prepare a hostile stream', async () => {
 		c.message.fragments = [{ emoticon: null, text }];
 		c.commenter.display_name = evil[(i + 1) % (evil.length - 1)].slice(0, 100);
 	});
-	for (const where of ['hostile', 'hostile/' + evilName]) await api('PUT', where, { type: 'directory' });
-	const put = (name, content, format) => api('PUT', `hostile/${evilName}/${name}`, { type: 'file', format, content });
+	for (const where of ['hostile', 'hostile/' + evilName]) await lab.api('PUT', 'contents/' + where, { type: 'directory' });
+	const put = (name, content, format) => lab.api('PUT', `contents/hostile/${evilName}/${name}`, { type: 'file', format, content });
 	await put('chat.json', Buffer.from(JSON.stringify(log)).toString('base64'), 'base64');
 	await put('audio.opus', readFileSync(path.join(shipped, 'audio.opus')).toString('base64'), 'base64');
 	await put('script.vtt', readFileSync(path.join(shipped, 'script.vtt'), 'utf8'), 'text');
-	await api('PUT', 'displays.ipynb', notebookJSON(sources.map(cellJSON)));
-	await open('displays.ipynb');
+	await lab.put('displays.ipynb', sources);
+	await lab.open('displays.ipynb');
 });
 await step('streams: table, and a live timeline', async () => {
 	await run(0);
 	await shows(0, /1 stream, 4m/);
-	await output(0).locator('.banter-chart svg').first().waitFor({ timeout: 20_000 });
+	await sees(0, '.banter-chart svg');
 	await inert();
 });
 await step('transcripts', async () => {
 	await run(1);
 	await shows(1, /words in 1 stream/);
-	await output(1).locator('.banter-chart svg').first().waitFor({ timeout: 20_000 });
+	await sees(1, '.banter-chart svg');
 });
 await step('pairs: a table that sorts', async () => {
 	await run(2);
@@ -160,8 +78,7 @@ await step('pairs: a table that sorts', async () => {
 });
 await step('histogram', async () => {
 	await run(3);
-	await output(3).locator('.banter-chart svg').first().waitFor({ timeout: 20_000 });
-	await output(3).scrollIntoViewIfNeeded();
+	await sees(3, '.banter-chart svg');
 });
 const slider = () => output(4).locator('[role=slider]');
 const level = async () => Number(await slider().getAttribute('aria-valuenow'));
@@ -184,7 +101,7 @@ await step('a threshold that is dragged', async () => {
 	await page.mouse.down();
 	const began = Date.now();
 	for (let i = 0; i <= 20; i++) await page.mouse.move(at(0.9 - i * 0.03), height);
-	console.log(`      21 moves in ${Date.now() - began} ms`);
+	lab.note(`21 moves in ${Date.now() - began} ms`);
 	await page.mouse.up();
 	chosen = await level();
 	check(Math.abs(chosen - 0.3) < 0.011, 'the line stands at ' + chosen);
@@ -217,16 +134,16 @@ await step('a span to listen to', async () => {
 });
 await step('waterfall and lag', async () => {
 	await run(7);
-	await output(7).locator('.banter-chart svg').first().waitFor({ timeout: 20_000 });
+	await sees(7, '.banter-chart svg');
 	await run(8);
-	await output(8).locator('.banter-chart svg').first().waitFor({ timeout: 20_000 });
+	await sees(8, '.banter-chart svg');
 	await run(9);
 	await shows(9, /which passed 1 rule/);
 	await inert();
 });
 // wears waits until a cell's chart has the colors of a theme.
 async function wears(i, theme) {
-	await command('apputils:change-theme', { theme: 'JupyterLab ' + theme });
+	await lab.theme(theme);
 	await output(i).scrollIntoViewIfNeeded();
 	await page.waitForFunction(([area, muted]) => [...area.querySelectorAll('.banter-chart svg text')].some(t => t.getAttribute('fill') === muted),
 		[await output(i).elementHandle(), theme === 'Dark' ? '#9aa7b5' : '#5b6675'], { timeout: 20_000 });
@@ -248,10 +165,10 @@ await step('light theme again', async () => {
 await step('saved and loaded anew, charts are live and the threshold goes on', async () => {
 	await command('docmanager:save');
 	await page.waitForTimeout(1_500);
-	await open('displays.ipynb');
+	await lab.open('displays.ipynb');
 	for (const i of [0, 3, 8]) {
 		await output(i).scrollIntoViewIfNeeded();
-		await output(i).locator('.banter-chart svg').first().waitFor({ timeout: 20_000 });
+		await sees(i, '.banter-chart svg');
 	}
 	await slider().scrollIntoViewIfNeeded();
 	check(await level() === chosen, `the line stands at ${await level()}, not at ${chosen}`);
@@ -263,12 +180,12 @@ await step('saved and loaded anew, charts are live and the threshold goes on', a
 	check(await value(5) === now, 'Go does not see ' + now);
 });
 await step('untrusted, pictures stand in', async () => {
-	const saved = await api('GET', 'displays.ipynb');
+	const saved = await lab.api('GET', 'contents/displays.ipynb');
 	for (const c of saved.content.cells) delete c.metadata.trusted;
 	// The server trusts what it signed; this it did not.
 	saved.content.cells.push({ cell_type: 'markdown', id: 'from-elsewhere', metadata: {}, source: 'from elsewhere' });
-	await api('PUT', 'untrusted.ipynb', { type: 'notebook', format: 'json', content: saved.content });
-	await open('untrusted.ipynb');
+	await lab.api('PUT', 'contents/untrusted.ipynb', { type: 'notebook', format: 'json', content: saved.content });
+	await lab.open('untrusted.ipynb');
 	for (const i of [0, 3, 4, 7, 8]) {
 		await output(i).scrollIntoViewIfNeeded();
 		const picture = output(i).locator('img').first();
@@ -279,7 +196,6 @@ await step('untrusted, pictures stand in', async () => {
 	await output(4).scrollIntoViewIfNeeded();
 	await inert();
 });
-await step('nothing was asked of other hosts', async () => check(abroad.length === 0, abroad.join('\n')));
-await browser.close();
-console.log(failed ? `${failed} steps failed` : 'all steps passed');
-process.exit(failed ? 1 : 0);
+await step('the page\'s scripts have no faults', async () => check(lab.faults.length === 0, lab.faults.join('\n')));
+await step('nothing was asked of other hosts', async () => check(lab.abroad.length === 0, lab.abroad.join('\n')));
+process.exit(await lab.close() ? 1 : 0);
