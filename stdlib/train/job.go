@@ -95,6 +95,9 @@ func (p *Plan) fits(positions int) error {
 	return nil
 }
 
+// Base is the model that is trained on.
+func (j *Job) Base() *lm.Model { return j.base }
+
 // Adapter returns the adapter as it is before the first step: it changes nothing yet.
 func (j *Job) Adapter() *adapter.Adapter {
 	a, err := j.adapter(j.Record.Base)
@@ -188,7 +191,7 @@ func (j *Job) Sound(history []StepRecord, record StepRecord, rows map[int]float6
 		Fix: "look at these rows, or lower the learning rate"}
 }
 
-// tell reports a step that was taken.
+// Tell reports a step that was taken.
 func (j *Job) Tell(ctx context.Context, record StepRecord, speed float64) {
 	progress.Tell(ctx, progress.Report{Done: int64(record.Step), Total: int64(j.Record.Steps), Unit: "steps",
 		Note:   fmt.Sprintf("loss %.3f, lr %.2g, gradient %.2g, %.0f tokens/s", record.Loss, record.LR, record.GradNorm, speed),

@@ -39,7 +39,8 @@ type Machine struct {
 	Observe         func(StepRecord, float64) // called after each step with its tokens per second; may be nil
 }
 
-func (m Machine) withDefaults() Machine {
+// Canonical is m with the defaults of its checkpoints written out.
+func (m Machine) Canonical() Machine {
 	if m.CheckpointEvery < 1 {
 		m.CheckpointEvery = 100
 	}

@@ -31,6 +31,7 @@ type Look struct {
 type Record struct {
 	Version  int          `json:"version"`
 	Engine   string       `json:"engine"`
+	Runtime  *Runtime     `json:"runtime,omitempty"` // of an engine whose results depend on it
 	Options  Options      `json:"options"`
 	Base     string       `json:"base"` // digest
 	Plan     string       `json:"plan"` // digest
@@ -44,6 +45,15 @@ type Record struct {
 	BestStep int          `json:"best_step"` // whose adapter was kept
 	Stopped  string       `json:"stopped"`   // "done" or "early"
 	Adapter  string       `json:"adapter"`   // digest
+}
+
+// Runtime is what a training was computed with, by an engine whose results depend on that.
+type Runtime struct {
+	Versions  map[string]string `json:"versions"`  // of the libraries
+	Device    string            `json:"device"`    // its class: "cpu amd64", "NVIDIA H200, compute 9.0"
+	Processes int               `json:"processes"` // that shared the work
+	Precision string            `json:"precision"` // in which the base was held
+	Varies    string            `json:"varies"`    // why another run may give other bits
 }
 
 // Timing is what the clock said: it differs from run to run.
@@ -92,7 +102,7 @@ func prepare(ctx context.Context, base *lm.Model, plan *Plan, o Options, machine
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Job: job, machine: machine.withDefaults()}
+	r := &run{Job: job, machine: machine.Canonical()}
 	a := r.Adapter()
 	r.optimizer = newOptimizer(a, machine.Workers)
 	if r.model, err = transformer.New(base, transformer.Options{Workers: machine.Workers}); err != nil {
