@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"errors"
+	"fmt"
 
 	"banter/dsl/memo"
 )
@@ -9,8 +10,14 @@ import (
 // errNotMade ends a dry run: what follows depends on bytes that are not there.
 var errNotMade = errors.New("its result is not in the store")
 
-// NotMade says whether a dry run ended at a step whose result is not there.
+// errElsewhere ends a dry run at a result that a run would fetch: a dry run writes nothing.
+var errElsewhere = fmt.Errorf("%w, but in the shared one", errNotMade)
+
+// NotMade says whether a dry run ended at a step whose result is not there, and Elsewhere whether the shared store has it.
 func NotMade(err error) bool { return errors.Is(err, errNotMade) }
+
+// Elsewhere says whether a dry run ended at a step whose result only the shared store has.
+func Elsewhere(err error) bool { return errors.Is(err, errElsewhere) }
 
 // lookUp is what a dry run does of a step.
 func (s *Session) lookUp(step memo.Step, key memo.Key) (memo.Manifest, error) {
@@ -18,6 +25,9 @@ func (s *Session) lookUp(step memo.Step, key memo.Key) (memo.Manifest, error) {
 	ran := Ran{Step: step, Key: key, Outcome: memo.Hit, Err: err}
 	if err == nil && !ok {
 		ran.Outcome, ran.Err = memo.Made, errNotMade
+		if s.store.Offers(s.ctx, key) {
+			ran.Err = errElsewhere
+		}
 	}
 	s.mu.Lock()
 	s.steps = append(s.steps, ran)

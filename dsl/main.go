@@ -29,7 +29,7 @@ import (
 //	}
 //
 // Under `recipe run` the parameters come from --param, and the runner shows the progress. The same file under `go run`
-// takes -param name=value, -store, -out, -jobs and -json itself, and ends the process with the runner's exit codes.
+// takes -param name=value, -store, -shared, -out, -jobs and -json itself, and ends the process with the runner's exit codes.
 func Main(params any, body func()) {
 	activeMu.Lock()
 	hosted := active
@@ -69,6 +69,7 @@ func standalone(params any, body func()) int {
 	var c Config
 	flag.Var(given, "param", "set a parameter: `name=value` (may be given more than once)")
 	flag.StringVar(&c.Store, "store", "", "`folder` of stored results (default: .banter of this project)")
+	flag.StringVar(&c.Shared, "shared", "", "`bucket` behind the store: a folder, or s3://BUCKET/PREFIX?region=REGION (default: $BANTER_SHARED)")
 	flag.StringVar(&c.Out, "out", "out", "`folder` for exports and the report")
 	flag.IntVar(&c.Jobs, "jobs", 0, "streams worked on at once (default: one a core)")
 	asJSON := flag.Bool("json", false, "say what happens as JSON, one object a line")
@@ -88,6 +89,7 @@ func standalone(params any, body func()) int {
 			body()
 			return nil
 		})
+		s.Flush(ctx)
 	}
 	return Finish(s, show, os.Args[0], err)
 }

@@ -69,6 +69,7 @@ func (p *Predicate) apply(pairs []Pair) (kept []Pair, dropped []quality.Dropped,
 // doAnew does a step whose result must not be found again: its key is of the bytes it makes. What follows it is
 // remembered all the same, since keys are made of what was read and not of how it came about.
 func (s *Session) doAnew(step memo.Step, work func(context.Context, *memo.Draft) error) (memo.Manifest, error) {
+	step.Once = true
 	return s.do(step.With("anew", fmt.Sprintf("%d", anew.Add(1))+anewProcess), work)
 }
 

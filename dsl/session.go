@@ -24,6 +24,7 @@ import (
 
 	"banter/dsl/event"
 	"banter/dsl/memo"
+	"banter/dsl/memo/bucket"
 	"banter/internal/progress"
 	"banter/internal/worker"
 )
@@ -68,6 +69,7 @@ type Ran struct {
 // Config is how to open a session. The zero value works.
 type Config struct {
 	Store  string            // folder of the store; empty: [DefaultStore]
+	Shared string            // bucket behind the store, as package bucket opens it; empty: the environment's BANTER_SHARED, or none
 	Out    string            // folder for exports and reports; empty: "out"
 	Sink   event.Sink        // told of progress; nil: nobody
 	Jobs   int               // streams worked on at once; 0: one a core
@@ -121,13 +123,40 @@ func Open(c Config) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Shared == "" {
+		c.Shared = os.Getenv("BANTER_SHARED")
+	}
+	if c.Shared != "" {
+		b, err := bucket.Open(context.Background(), c.Shared)
+		if err != nil {
+			return nil, err
+		}
+		store.Share(b)
+	}
 	all := &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
 		listParams: c.ListParams, dry: c.DryRun, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}
 	return &Session{all.withModels(context.Background()), all}, nil
 }
 
-// Close ends the session's native workers. Its results stay in the store.
-func (s *Session) Close() error { return s.pool.Close() }
+// Flush waits until all results are in the shared store, if there is one, or ctx is done.
+func (s *Session) Flush(ctx context.Context) {
+	if n := s.store.Pending(); n > 0 {
+		s.note("store", "", "sending %s to %s", plural(n, "result"), s.store.Shared())
+	}
+	if err := s.store.Flush(ctx); err != nil {
+		s.note("store", "", "broken off with %s left to send to %s: recipe cache push sends them", plural(s.store.Pending(), "result"), s.store.Shared())
+	}
+}
+
+// Close ends the session's native workers, and gives what is still on its way to the shared store a moment to get there.
+// Its results stay in the store.
+func (s *Session) Close() error {
+	const moment = 5 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), moment)
+	defer cancel()
+	_ = s.store.Flush(ctx) // what does not get there is sent by recipe cache push
+	return errors.Join(s.pool.Close(), s.store.Close())
+}
 
 // Store is where the session keeps its results.
 func (s *Session) Store() *memo.Store { return s.store }

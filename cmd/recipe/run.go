@@ -14,9 +14,10 @@ type runCmd struct {
 	File  string            `arg:"" help:"The recipe: a Go file of package main, such as recipes/v1.go."`
 	Param map[string]string `help:"Set a parameter of the recipe. May be given more than once." placeholder:"NAME=VALUE" mapsep:"none" short:"p"`
 	Store string            `help:"Folder of stored results (default: .banter of this project)." placeholder:"DIR" env:"BANTER_STORE"`
-	Out   string            `help:"Folder for exports and the report." default:"out" placeholder:"DIR"`
-	Jobs  int               `help:"Streams worked on at once (default: one a core)." placeholder:"N"`
-	JSON  bool              `help:"Say what happens as JSON, one object a line." name:"json"`
+	sharedFlag
+	Out  string `help:"Folder for exports and the report." default:"out" placeholder:"DIR"`
+	Jobs int    `help:"Streams worked on at once (default: one a core)." placeholder:"N"`
+	JSON bool   `help:"Say what happens as JSON, one object a line." name:"json"`
 
 	Locked     bool   `help:"Hold every output against the lock file beside the recipe, and end with exit code 3 if one differs." xor:"mode"`
 	UpdateLock bool   `help:"Write the lock file when the run is done." xor:"mode"`
@@ -38,7 +39,7 @@ func (c *runCmd) mode() recipe.Mode {
 }
 
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Mode: c.mode(), Lock: c.Lock, Stdout: s.out, Stderr: s.err})
+	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Shared: c.Shared, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Mode: c.mode(), Lock: c.Lock, Stdout: s.out, Stderr: s.err})
 	if code != dsl.ExitDone {
 		return exitCode(code)
 	}

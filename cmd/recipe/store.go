@@ -11,6 +11,7 @@ import (
 
 	"banter/dsl"
 	"banter/dsl/memo"
+	"banter/dsl/memo/bucket"
 
 	"github.com/dustin/go-humanize"
 )
@@ -30,6 +31,23 @@ func (f storeFlag) dir() string {
 
 func (f storeFlag) open(s streams) (*memo.Store, error) {
 	return memo.Open(f.dir(), func(text string) { fmt.Fprintln(s.err, "warning:", text) })
+}
+
+// sharedFlag is what commands that may look behind the store take.
+type sharedFlag struct {
+	Shared string `help:"Bucket that several stores share: a folder, or s3://BUCKET/PREFIX?region=REGION. What the store lacks is looked for there, and what is made is sent there." placeholder:"URL" env:"BANTER_SHARED"`
+}
+
+// behind puts the bucket behind a store, if one is named.
+func (f sharedFlag) behind(ctx context.Context, store *memo.Store) error {
+	if f.Shared == "" {
+		return nil
+	}
+	b, err := bucket.Open(ctx, f.Shared)
+	if err == nil {
+		store.Share(b)
+	}
+	return err
 }
 
 type verifyCmd struct {
@@ -123,6 +141,8 @@ type cacheCmd struct {
 	Verify verifyCmd  `cmd:"" help:"Read everything back and say what is wrong."`
 
 	Export cacheExportCmd `cmd:"" help:"Write steps with their results to an archive, to take them elsewhere."`
+	Push   cachePushCmd   `cmd:"" help:"Send steps with their results to the shared store, as far as it lacks them."`
+	Pull   cachePullCmd   `cmd:"" help:"Take all steps of the shared store in. A run takes what it needs by itself."`
 	Import cacheImportCmd `cmd:"" help:"Take the steps of an archive in, after checking every byte. Import only from those you trust."`
 }
 

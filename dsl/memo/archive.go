@@ -360,6 +360,8 @@ func (in *importer) finish(ctx context.Context) error {
 	return in.store.writeManifest(*m)
 }
 
+var errDamaged = errors.New("its bytes are not what its name says")
+
 // adopt makes an object of what r gives, if that is what o says.
 func (s *Store) adopt(o Output, r io.Reader) (err error) {
 	if sound, err := s.check(o); err != nil {
@@ -370,9 +372,12 @@ func (s *Store) adopt(o Output, r io.Reader) (err error) {
 			return err
 		}
 		if Digest(hex.EncodeToString(h.Sum(nil))) != o.Digest {
-			return fmt.Errorf("object %s is damaged: its bytes are not what its name says", o.Name)
+			return fmt.Errorf("object %s is damaged: %w", o.Name, errDamaged)
 		}
 		return nil
+	}
+	if err := s.at("temp object"); err != nil {
+		return s.problem("write to store", err)
 	}
 	f, err := os.CreateTemp(filepath.Join(s.dir, draftsDir), "file-*")
 	if err != nil {
@@ -386,6 +391,9 @@ func (s *Store) adopt(o Output, r io.Reader) (err error) {
 	}()
 	h := sha256.New()
 	w := &diskWriter{f: f}
+	if err := s.at("write object"); err != nil {
+		return s.problem("write to store", err)
+	}
 	if _, err := io.Copy(io.MultiWriter(w, h), r); err != nil {
 		if w.err != nil {
 			return s.problem("write to store", w.err)
@@ -393,14 +401,16 @@ func (s *Store) adopt(o Output, r io.Reader) (err error) {
 		return err
 	}
 	if got := Digest(hex.EncodeToString(h.Sum(nil))); got != o.Digest {
-		return fmt.Errorf("object %s is damaged: its bytes are not what its name says", o.Name)
+		return fmt.Errorf("object %s is damaged: %w", o.Name, errDamaged)
 	}
 	to := s.objectPath(o.Digest)
 	for _, step := range []func() error{
 		func() error { return f.Chmod(0o444) },
+		func() error { return s.at("sync object") },
 		f.Sync,
 		f.Close,
 		func() error { return os.MkdirAll(filepath.Dir(to), 0o777) },
+		func() error { return s.at("rename object") },
 		func() error { return os.Rename(f.Name(), to) },
 		func() error { return syncDir(filepath.Dir(to)) },
 	} {

@@ -62,6 +62,9 @@ type Step struct {
 	// Recheck, if set, is called when the work is done: it returns an error if an input changed meanwhile.
 	Recheck func() error
 
+	// Once says that nobody will ask for this key again, so that no other store need have it.
+	Once bool
+
 	// Varies says why the bytes may differ on another machine, or is empty if they may not.
 	Varies string
 }

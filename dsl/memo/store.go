@@ -39,8 +39,9 @@ const (
 
 // Store is a folder of results. It may be used by many goroutines and many processes at once.
 type Store struct {
-	dir  string
-	warn func(string)
+	dir    string
+	warn   func(string)
+	remote *shared // behind the store; nil: nothing is
 
 	// fault, if set, is called before each write with the point's name; tests make it fail or kill the process.
 	fault func(point string) error
@@ -335,7 +336,8 @@ func (s *Store) sound(d Digest, path string) {
 	}
 }
 
-// Do returns the result of step: from the store if it is there, else by work, which writes its outputs into the draft.
+// Do returns the result of step: from the store, or the remote behind it, if it is there, else by work, which writes its
+// outputs into the draft.
 // If work fails, or an input changed while it ran, nothing is stored. While one process works on a key, others that
 // want it wait, and then find it.
 func (s *Store) Do(ctx context.Context, step Step, work func(context.Context, *Draft) error) (Manifest, Outcome, error) {
@@ -353,7 +355,15 @@ func (s *Store) Do(ctx context.Context, step Step, work func(context.Context, *D
 		s.used(key, ok)
 		return m, Hit, err
 	}
+	if !step.Once {
+		if m, ok, err := s.fetch(ctx, key); err != nil || ok {
+			return m, Hit, err
+		}
+	}
 	m, err := s.make(ctx, key, step, work)
+	if err == nil && !step.Once {
+		s.send(key)
+	}
 	return m, Made, err
 }
 

@@ -26,7 +26,7 @@ type plannedStep struct {
 	Verb  string   `json:"step"`
 	Label string   `json:"label,omitempty"`
 	Key   memo.Key `json:"key"`
-	State string   `json:"state"` // "hit" or "will run"
+	State string   `json:"state"` // "hit", "shared" or "will run"
 }
 
 // planOf tells what a dry run saw.
@@ -42,6 +42,9 @@ func planOf(s *dsl.Session, file string, src []byte) (plan, error) {
 				return p, r.Err
 			}
 			missed = r.Step.Verb
+			if dsl.Elsewhere(r.Err) {
+				state = "shared"
+			}
 		}
 		calls[r.Step.Verb]++
 		p.Steps = append(p.Steps, plannedStep{r.Step.Verb, r.Step.Label, r.Key, state})
@@ -121,12 +124,17 @@ func (p plan) write(w io.Writer, asJSON bool) error {
 		return json.NewEncoder(w).Encode(p)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	hits := 0
+	hits, shared := 0, 0
 	for _, s := range p.Steps {
-		if s.State == "hit" {
+		state := s.State
+		switch state {
+		case "hit":
 			hits++
+		case "shared":
+			shared++
+			state = "in the shared store"
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Verb, s.Label, s.State, s.Key.Short())
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\n", s.Verb, s.Label, state, s.Key.Short())
 	}
 	for _, name := range p.Then {
 		fmt.Fprintf(t, "  %s\t\twill follow\t\n", name)
@@ -138,6 +146,10 @@ func (p plan) write(w io.Writer, asJSON bool) error {
 		_, err := fmt.Fprintf(w, "all %d steps are in the store: nothing is left to do but to write the exports\n", hits)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d of these steps are in the store, %d will run; the keys of what follows depend on them\n", hits, len(p.Steps)-hits)
+	fetched := ""
+	if shared > 0 {
+		fetched = fmt.Sprintf(", %d come from the shared one", shared)
+	}
+	_, err := fmt.Fprintf(w, "%d of these steps are in the store%s, %d will run; the keys of what follows depend on them\n", hits, fetched, len(p.Steps)-hits-shared)
 	return err
 }

@@ -27,6 +27,7 @@ type Interpreter func(ctx context.Context, filename string, src []byte) error
 // Options is how to run a recipe.
 type Options struct {
 	Store  string            // folder of the store; empty: dsl.DefaultStore
+	Shared string            // bucket behind the store; empty: none, or what the environment says
 	Out    string            // folder for exports and the report
 	Params map[string]string // overrides of the recipe's parameters
 	Jobs   int               // streams worked on at once; 0: one a core
@@ -67,7 +68,7 @@ func Run(ctx context.Context, file string, interpret Interpreter, o Options) int
 			return dsl.Finish(nil, show, file, &dsl.UsageError{Err: err})
 		}
 	}
-	config := dsl.Config{Store: o.Store, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params, DryRun: o.Mode == DryRun}
+	config := dsl.Config{Store: o.Store, Shared: o.Shared, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params, DryRun: o.Mode == DryRun}
 	if o.Mode == DryRun {
 		config.Sink = nil
 	}
@@ -93,6 +94,7 @@ func Run(ctx context.Context, file string, interpret Interpreter, o Options) int
 			err = e
 		}
 	}
+	session.Flush(ctx)
 	return dsl.Finish(session, show, rootName(file), err)
 }
 
