@@ -63,8 +63,10 @@ type Evaluator struct {
 	instances   map[string]string       // of generic functions and types, by interpreter name and arguments
 	imports     map[string]*ast.ImportSpec
 	shims       map[string]map[string]*genericFunc
+	lowering    token.Pos // of the statement being lowered
 	dynamics    *dynamics
 	graph       *graph
+	trail       []footprint // of the latest cells, and of those from which something lives
 
 	interp  *interp.Interpreter
 	used    map[string]bool // packages that the interpreter knows
@@ -117,6 +119,7 @@ func (e *Evaluator) reset() error {
 	e.shims = map[string]map[string]*genericFunc{}
 	e.dynamics = newDynamics()
 	e.graph = newGraph()
+	e.trail = nil
 	e.used = map[string]bool{}
 	e.trace.Reset()
 	e.support = newSupport(e)
@@ -175,6 +178,8 @@ type prepared struct {
 	call   string
 	result *types.Tuple
 	notes  []string
+
+	lowered token.Pos // of its text, in the interpreter's file set
 }
 
 func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
@@ -186,9 +191,18 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 			p, err = nil, e.diagnose(r)
 		default: // a fault of the type checker or of the lowering must not end the session
 			e.next = nil
-			p, err = nil, e.diagnose(&refusal{token.NoPos, fmt.Sprintf("banter cannot run this cell yet: checking it failed (%v)", r)})
+			p, err = nil, e.diagnose(&refusal{e.lowering, fmt.Sprintf("banter cannot run this cell yet: checking it failed (%v)", r)})
 		}
 	}()
+	stands := footprint{cell: name, from: token.Pos(e.fset.Base()), lowered: token.NoPos}
+	defer func() {
+		stands.to = token.Pos(e.fset.Base())
+		if p != nil {
+			stands.lowered = p.lowered
+		}
+		e.leave(stands)
+	}()
+	e.lowering = token.NoPos
 	parsed, err := e.parse(name, src)
 	if err != nil {
 		return nil, e.diagnose(err)
@@ -216,44 +230,12 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.reserved(ck); err != nil {
-		return nil, err
-	}
 	p, err = e.declare(ck)
 	checked = err == nil
 	return p, err
 }
 
-// reserved refuses names that the interpreter or the lowered text gives another meaning.
-func (e *Evaluator) reserved(ck *checked) error {
-	var errs []error
-	for _, info := range []*types.Info{ck.info, ck.bodies} {
-		for id, obj := range info.Defs {
-			if obj == nil {
-				continue
-			}
-			if v, ok := obj.(*types.Var); ok && v.IsField() {
-				continue
-			}
-			if f, ok := obj.(*types.Func); ok && f.Signature().Recv() != nil {
-				continue
-			}
-			if _, ok := obj.(*types.TypeName); !ok && types.Universe.Lookup(id.Name) != nil {
-				if _, isFunc := types.Universe.Lookup(id.Name).(*types.Builtin); isFunc && id.Name != "recover" && id.Name != "complex" && id.Name != "panic" && id.Name != "append" {
-					continue
-				}
-			}
-			if types.Universe.Lookup(id.Name) != nil || reservedName.MatchString(id.Name) {
-				errs = append(errs, &refusal{id.Pos(), "banter cannot run a declaration of the name " + id.Name + " yet: it has a meaning of its own"})
-			}
-		}
-	}
-	if len(errs) > 0 {
-		return e.diagnose(errs...)
-	}
-	return nil
-}
-
+// reservedName matches names that lowered text uses.
 var reservedName = regexp.MustCompile(`^(pkg_|cell_|method_|shim_|value_\d)|__\d|ˍ`)
 
 // declare lowers a checked cell and gives its declarations to the interpreter.
@@ -302,7 +284,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 			continue
 		}
 		ent.run = e.runName(n)
-		if !e.typeNames[n] { // its first meaning keeps the name, which embedded fields show
+		if !e.typeNames[n] && local(n) == n { // its first meaning keeps the name, which embedded fields show
 			ent.run = n
 			e.typeNames[n] = true
 		}
@@ -472,6 +454,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	if os.Getenv("BANTER_SHOW_LOWERED") != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
+	p.lowered = token.Pos(e.interp.FileSet().Base())
 	if _, err := e.eval(text); err != nil {
 		return rollback(e.diagnose(e.interpreterFault(err)))
 	}
@@ -726,6 +709,7 @@ func (e *Evaluator) eval(text string) (v reflect.Value, err error) {
 			err = fmt.Errorf("the interpreter's compiler failed: %v", r)
 		}
 	}()
+	defer letGo(e.interp)
 	return e.interp.Eval(text)
 }
 
@@ -760,6 +744,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 		err   error
 	}
 	finished := make(chan outcome, 1)
+	call, before := token.Pos(e.interp.FileSet().Base()), slots(e.interp)
 	go func() {
 		var out outcome
 		ended := false
@@ -786,6 +771,11 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 			return Result{}, fmt.Errorf("%w (a call of compiled code has not returned and was left behind)", ctx.Err())
 		}
 	}
+	vacate(e.interp, before)
+	if file := e.interp.FileSet().File(call); file != nil {
+		e.interp.FileSet().RemoveFile(file)
+	}
+	letGo(e.interp)
 	result := Result{Notes: append(p.notes, run.remarks()...)}
 	if died := run.died(); died != nil {
 		return result, e.panicked(died.value, true)

@@ -64,7 +64,7 @@ func (l *lowering) argument(x *ast.CallExpr, i int, a ast.Expr) string {
 		for j, obj := range p.objects {
 			name := l.global(obj)
 			if name == "" {
-				name = p.names[j]
+				name = local(p.names[j])
 			}
 			text += ", " + name
 		}

@@ -26,7 +26,6 @@ type lowering struct {
 	results  []string         // names of its results, when it has them
 	loops    []*loopContext
 	top      bool            // outside any function
-	inClause int             // how many cases the statement stands in
 	fresh    map[string]bool // variables of the cell that the interpreter has just made
 }
 
@@ -372,7 +371,16 @@ func (l *lowering) ident(x *ast.Ident) string {
 			return l.foreign(x, obj)
 		}
 	}
-	return x.Name
+	return local(x.Name)
+}
+
+// local is what lowered text calls a local variable: names that have a meaning of their own get another one, so that
+// the text around them keeps it.
+func local(name string) string {
+	if types.Universe.Lookup(name) != nil || reservedName.MatchString(name) {
+		return name + "ˍ"
+	}
+	return name
 }
 
 // foreign names a symbol of a compiled package.
@@ -442,7 +450,7 @@ func (l *lowering) embedded(v *types.Var) string {
 	if p, ok := types.Unalias(t).(*types.Pointer); ok {
 		t = p.Elem()
 	}
-	if n, ok := types.Unalias(t).(*types.Named); ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == "main" {
+	if n, ok := types.Unalias(t).(*types.Named); ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == "main" && !open(t) {
 		return l.named(n, nil)
 	}
 	return v.Name()
@@ -609,7 +617,7 @@ func (l *lowering) typ(t types.Type, at ast.Node) string {
 			if i > 0 {
 				b.WriteString("; ")
 			}
-			if !f.Embedded() {
+			if !f.Embedded() || open(l.subs.of(f.Type())) {
 				b.WriteString(f.Name() + " ")
 			}
 			b.WriteString(l.typ(l.subs.of(f.Type()), at))
@@ -909,7 +917,7 @@ func (l *lowering) function(name string, d *ast.FuncDecl, body *types.Func, recv
 		first = 1
 		id := "_"
 		if names := d.Recv.List[0].Names; len(names) > 0 {
-			id = names[0].Name
+			id = local(names[0].Name)
 		}
 		star := ""
 		if _, ok := types.Unalias(l.sig.Params().At(0).Type()).(*types.Pointer); ok {
@@ -943,7 +951,7 @@ func (l *lowering) fields(list *ast.FieldList, tuple *types.Tuple, first int, va
 				add("_")
 			}
 			for _, id := range f.Names {
-				add(id.Name)
+				add(local(id.Name))
 			}
 		}
 	}
@@ -958,7 +966,7 @@ func (l *lowering) resultFields(ft *ast.FuncType, sig *types.Signature) string {
 	if ft.Results != nil && len(ft.Results.List) > 0 && len(ft.Results.List[0].Names) > 0 {
 		for _, f := range ft.Results.List {
 			for _, id := range f.Names {
-				name := id.Name
+				name := local(id.Name)
 				if name == "_" {
 					name = l.tmp("r")
 				}
@@ -1031,11 +1039,11 @@ func (l *lowering) mayRecurse(body *ast.BlockStmt) bool {
 
 func (l *lowering) funcLit(x *ast.FuncLit) string {
 	sig := l.typeOf(x).Underlying().(*types.Signature)
-	saved, savedResults, savedLoops, savedTop, savedClause := l.sig, l.results, l.loops, l.top, l.inClause
+	saved, savedResults, savedLoops, savedTop := l.sig, l.results, l.loops, l.top
 	defer func() {
-		l.sig, l.results, l.loops, l.top, l.inClause = saved, savedResults, savedLoops, savedTop, savedClause
+		l.sig, l.results, l.loops, l.top = saved, savedResults, savedLoops, savedTop
 	}()
-	l.sig, l.top, l.inClause = sig, false, 0
+	l.sig, l.top = sig, false
 	l.loops = append(l.loops[:len(l.loops):len(l.loops)], &loopContext{barrier: true})
 	params := l.fields(x.Type.Params, sig.Params(), 0, sig.Variadic())
 	results := l.resultFields(x.Type, sig)

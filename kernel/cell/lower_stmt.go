@@ -9,6 +9,7 @@ import (
 )
 
 func (l *lowering) stmt(s ast.Stmt) string {
+	l.e.lowering = s.Pos()
 	switch s := s.(type) {
 	case *ast.BlockStmt:
 		return "{" + l.list(s.List) + "}"
@@ -41,9 +42,6 @@ func (l *lowering) stmt(s ast.Stmt) string {
 	case *ast.RangeStmt:
 		return l.rangeLoop(s, "")
 	case *ast.LabeledStmt:
-		if l.inClause > 0 { // the interpreter loses labels that stand inside a clause
-			refuse(s.Pos(), "a label inside a case yet: move the labelled statement into a function")
-		}
 		switch inner := s.Stmt.(type) {
 		case *ast.ForStmt:
 			return l.forLoop(inner, s.Label.Name)
@@ -102,8 +100,17 @@ func (l *lowering) stmt(s ast.Stmt) string {
 
 // clause lowers the statements of a case.
 func (l *lowering) clause(stmts []ast.Stmt) string {
-	l.inClause++
-	defer func() { l.inClause-- }()
+	for _, s := range stmts {
+		if _, ok := s.(*ast.LabeledStmt); !ok {
+			continue
+		}
+		// The interpreter finds labels in blocks alone.
+		tail := ""
+		if b, ok := stmts[len(stmts)-1].(*ast.BranchStmt); ok && b.Tok == token.FALLTHROUGH {
+			stmts, tail = stmts[:len(stmts)-1], "\nfallthrough\n"
+		}
+		return "\n{" + l.list(stmts) + "}" + tail
+	}
 	return l.list(stmts)
 }
 
@@ -154,7 +161,7 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 		some := false
 		for i, x := range s.Lhs {
 			id := x.(*ast.Ident)
-			names[i] = id.Name
+			names[i] = local(id.Name)
 			obj := l.info.Defs[id]
 			if run, ok := l.hoisted[obj]; ok && obj != nil {
 				names[i], some = run, true
@@ -248,7 +255,7 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 		var names []string
 		hoisted := false
 		for _, id := range v.Names {
-			name := id.Name
+			name := local(id.Name)
 			if run, ok := l.hoisted[l.info.Defs[id]]; ok && name != "_" {
 				name, hoisted = run, true
 			}
@@ -390,8 +397,9 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 	copies := ""
 	for _, id := range own {
 		p := l.tmp("prev")
-		text += p + " := &" + id.Name + "; "
-		copies += id.Name + " := *" + p + "; " + p + " = &" + id.Name + "; "
+		name := local(id.Name)
+		text += p + " := &" + name + "; "
+		copies += name + " := *" + p + "; " + p + " = &" + name + "; "
 	}
 	text += first + " := true\n" + labelText(label) + "for {" + l.stopCheck() + copies
 	post := ""
@@ -446,7 +454,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 			set := ""
 			if !isBlank(s.Key) {
 				if s.Tok == token.DEFINE {
-					name := s.Key.(*ast.Ident).Name
+					name := local(s.Key.(*ast.Ident).Name)
 					set = name + " := " + i + "; _ = " + name + "\n"
 				} else {
 					set = l.expr(s.Key) + " = " + i + "\n"
@@ -467,12 +475,12 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 		}
 		id, isIdent := x.(*ast.Ident)
 		if s.Tok == token.DEFINE && isIdent && !l.captured(l.info.Defs[id], s.Body) {
-			keys[i] = id.Name
+			keys[i] = local(id.Name)
 			continue
 		}
 		keys[i] = l.tmp("v")
 		if s.Tok == token.DEFINE {
-			set += id.Name + " := " + keys[i] + "\n"
+			set += local(id.Name) + " := " + keys[i] + "\n"
 		} else {
 			set += l.expr(x) + " = " + l.convert(keys[i], elementType(t, i), l.typeOf(x), x) + "\n"
 		}
@@ -504,7 +512,7 @@ func (l *lowering) rangeFunc(s *ast.RangeStmt, sig *types.Signature, label strin
 		if !isBlank(x) {
 			if s.Tok == token.DEFINE {
 				id := x.(*ast.Ident)
-				set += id.Name + " := " + name + "; _ = " + id.Name + "\n"
+				set += local(id.Name) + " := " + name + "; _ = " + local(id.Name) + "\n"
 			} else {
 				set += l.expr(x) + " = " + name + "\n"
 			}
@@ -768,7 +776,7 @@ func (l *lowering) typeSwitch(s *ast.TypeSwitchStmt, label string) string {
 		x = ast.Unparen(a.X).(*ast.TypeAssertExpr).X
 	case *ast.AssignStmt:
 		x = ast.Unparen(a.Rhs[0]).(*ast.TypeAssertExpr).X
-		name = a.Lhs[0].(*ast.Ident).Name
+		name = local(a.Lhs[0].(*ast.Ident).Name)
 	}
 	xt := l.typ(l.typeOf(x), x)
 	v, clause := l.tmp("x"), l.tmp("clause")

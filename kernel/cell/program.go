@@ -36,8 +36,8 @@ func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error
 		case nil:
 		case *refusal:
 			p, err = nil, e.diagnose(r)
-		default:
-			panic(r)
+		default: // a fault of the type checker or of the lowering is not the caller's
+			p, err = nil, e.diagnose(&refusal{e.lowering, fmt.Sprintf("banter cannot run this program yet: checking it failed (%v)", r)})
 		}
 	}()
 	e.sources[filename] = strings.Split(src, "\n")
