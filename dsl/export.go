@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"banter/dsl/memo"
@@ -20,11 +21,32 @@ func (t Tuned) manifest() memo.Manifest   { return t.step }
 func (s Samples) manifest() memo.Manifest { return s.step }
 
 // Export writes a value's files to the out folder: all of them into the folder name, or, where name has an ending, the
-// one with that ending. Each file appears complete or not at all.
-func Export(v Exportable, name string) {
+// one with that ending. Each file appears complete or not at all. A trained adapter gets a model card, README.md, and with
+// options takes other forms: Merged, GGUF, Ollama.
+func Export(v Exportable, name string, options ...ExportOption) {
 	s := current()
 	m := v.manifest()
-	if err := s.export(m, name); err != nil {
+	t, tuned := v.(Tuned)
+	var o exportOptions
+	for _, set := range options {
+		set(&o)
+	}
+	var err error
+	switch {
+	case !tuned && len(options) > 0:
+		err = fmt.Errorf("a %T has one form: Merged, GGUF, Ollama, SystemPrompt and Measured are for what Train gives", v)
+	case tuned && (o.Form != "" || filepath.Ext(name) == "" || filepath.Base(name) == "README.md"):
+		var made memo.Manifest
+		if made, err = s.exportTuned(t, o); err == nil && o.Form == "" {
+			m.Outputs = append(slices.Clone(m.Outputs), made.Outputs...)
+		} else {
+			m = made
+		}
+	}
+	if err == nil {
+		err = s.export(m, name)
+	}
+	if err != nil {
 		fail("export", name, err)
 	}
 }

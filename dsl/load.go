@@ -80,7 +80,11 @@ type Truth struct {
 }
 
 // LoadOption changes what Load reads.
-type LoadOption func(*loadOptions)
+type LoadOption interface{ load(*loadOptions) }
+
+type loadOption func(*loadOptions)
+
+func (f loadOption) load(o *loadOptions) { f(o) }
 
 type loadOptions struct {
 	chat    string
@@ -93,45 +97,49 @@ type loadOptions struct {
 	Emotes []chat.EmoteCode
 }
 
-// Chat names the chat logs by a pattern such as "chat/*.json". A log belongs to the recording with the same name, or to
-// the one whose name holds the log's video id.
-func Chat(pattern string) LoadOption { return func(o *loadOptions) { o.chat = pattern } }
-
 // ChatMap gives each recording its chat log by path, where names do not say it.
 func ChatMap(chatOf map[string]string) LoadOption {
-	return func(o *loadOptions) { o.chatMap = chatOf }
+	return loadOption(func(o *loadOptions) { o.chatMap = chatOf })
 }
 
 // Track chooses the audio track of recordings with several, counted from 0.
-func Track(n int) LoadOption { return func(o *loadOptions) { o.Track = n } }
+func Track(n int) LoadOption { return loadOption(func(o *loadOptions) { o.Track = n }) }
 
 // Strict makes a malformed record in a chat log an error. Without it such records are counted, shown and left out.
-func Strict() LoadOption { return func(o *loadOptions) { o.Strict = true } }
+func Strict() LoadOption { return loadOption(func(o *loadOptions) { o.Strict = true }) }
 
 // ChatShift moves every message by d, after all that was inferred about the log's clock.
-func ChatShift(d time.Duration) LoadOption { return func(o *loadOptions) { o.Clock.Shift = d } }
+func ChatShift(d time.Duration) LoadOption {
+	return loadOption(func(o *loadOptions) { o.Clock.Shift = d })
+}
 
 // ChatStart says at which wall-clock time the recordings' first sample was heard, for logs that know only wall-clock times,
 // such as IRC.
-func ChatStart(t time.Time) LoadOption { return func(o *loadOptions) { o.Clock.Start = t.UTC() } }
+func ChatStart(t time.Time) LoadOption {
+	return loadOption(func(o *loadOptions) { o.Clock.Start = t.UTC() })
+}
 
 // ChatFromVideo says that the offsets of a trimmed download count from the start of the whole video, and ChatFromTrim that
 // they count from the trimmed part. Without either it is found from the log.
-func ChatFromVideo() LoadOption { return func(o *loadOptions) { o.Clock.Base = chat.VideoBase } }
+func ChatFromVideo() LoadOption {
+	return loadOption(func(o *loadOptions) { o.Clock.Base = chat.VideoBase })
+}
 
 // ChatFromTrim says that the offsets of a trimmed download count from the start of the trimmed part.
-func ChatFromTrim() LoadOption { return func(o *loadOptions) { o.Clock.Base = chat.TrimBase } }
+func ChatFromTrim() LoadOption {
+	return loadOption(func(o *loadOptions) { o.Clock.Base = chat.TrimBase })
+}
 
 // WholeSeconds keeps whole-second offsets as they are: fractions are not recovered.
-func WholeSeconds() LoadOption { return func(o *loadOptions) { o.Clock.Whole = true } }
+func WholeSeconds() LoadOption { return loadOption(func(o *loadOptions) { o.Clock.Whole = true }) }
 
 // ChatEmotes names emotes of BTTV, FFZ and 7TV to recognise besides those that the logs hold.
 func ChatEmotes(provider string, codes ...string) LoadOption {
-	return func(o *loadOptions) {
+	return loadOption(func(o *loadOptions) {
 		for _, code := range codes {
 			o.Emotes = append(o.Emotes, chat.EmoteCode{Name: code, Provider: provider})
 		}
-	}
+	})
 }
 
 // Load finds recordings and their chat logs. pattern is a folder with one sub-folder a stream, a folder of recordings,
@@ -143,15 +151,27 @@ func Load(pattern string, options ...LoadOption) Streams {
 	s := current()
 	var o loadOptions
 	for _, set := range options {
-		set(&o)
+		set.load(&o)
 	}
 	files, err := find(pattern, o)
 	if err != nil {
 		fail("load", pattern, err)
 	}
+	without, err := s.forgotten()
+	if err != nil {
+		fail("load", pattern, err)
+	}
+	n := len(files)
+	files = slices.DeleteFunc(files, func(f found) bool { return slices.Contains(without.streams, f.id) })
+	if len(files) < n {
+		s.note("load", "", "%s left out as forgotten", plural(n-len(files), "stream"))
+	}
+	if len(files) == 0 {
+		fail("load", pattern, errors.New("all streams are forgotten: see recipe forget"))
+	}
 	streams := Streams{make([]loaded, len(files))}
 	err = s.each(len(files), func(s *Session, i int) error {
-		l, err := s.load(files[i], o)
+		l, err := s.load(files[i], o, without)
 		streams.list[i] = l
 		return err
 	})
@@ -172,7 +192,7 @@ func Load(pattern string, options ...LoadOption) Streams {
 }
 
 // load reads one stream, or finds that it was read before.
-func (s *Session) load(f found, o loadOptions) (loaded, error) {
+func (s *Session) load(f found, o loadOptions, without forgotten) (loaded, error) {
 	inputs := map[string]memo.File{}
 	for name, path := range map[string]string{"recording": f.recording, "chat": f.chat, "words": f.words, "labels": f.labels} {
 		if path == "" {
@@ -195,7 +215,8 @@ func (s *Session) load(f found, o loadOptions) (loaded, error) {
 	for name, file := range inputs {
 		step = step.With("input."+name, file.Digest)
 	}
-	m, err := s.do(step, func(ctx context.Context, d *memo.Draft) error { return readStream(ctx, d, f, o, inputs) })
+	step = without.identify(step)
+	m, err := s.do(step, func(ctx context.Context, d *memo.Draft) error { return readStream(ctx, d, f, o, without, inputs) })
 	if err != nil {
 		return loaded{}, err
 	}
@@ -206,7 +227,7 @@ func (s *Session) load(f found, o loadOptions) (loaded, error) {
 	return l, nil
 }
 
-func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, inputs map[string]memo.File) error {
+func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, without forgotten, inputs map[string]memo.File) error {
 	info, err := media.ProbeWith(ctx, f.recording, media.Options{Track: o.Track})
 	if err != nil {
 		return err
@@ -216,6 +237,7 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, inpu
 		DurationMS: info.Duration.Milliseconds(), SampleRate: info.SampleRate, Channels: info.Channels, Track: info.Track,
 	}}
 	var messages []chat.Message
+	var gone map[string]bool // ids of messages that are forgotten
 	if f.chat == "" {
 		stream.Warnings = append(stream.Warnings, "no chat log was found for this recording: it can be transcribed but gives no pairs")
 	} else {
@@ -225,7 +247,8 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, inpu
 		if err != nil {
 			return err
 		}
-		messages = log.Messages
+		messages, gone = without.messages(log.Messages)
+		log.Messages = messages
 		stream.Chat = describeChat(log, inputs["chat"])
 		stream.Warnings = append(stream.Warnings, misfits(stream)...)
 	}
@@ -235,11 +258,22 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, inpu
 	if err := d.Write("messages.parquet", func(w io.Writer) error { return chat.WriteParquet(w, messages) }); err != nil {
 		return err
 	}
-	for name, path := range map[string]string{"words.json": f.words, "truth.json": f.labels} {
-		if path != "" {
-			if err := d.Import(name, path); err != nil {
-				return err
-			}
+	if f.words != "" {
+		if err := d.Import("words.json", f.words); err != nil {
+			return err
+		}
+	}
+	if f.labels != "" {
+		truth, err := os.ReadFile(f.labels)
+		if err == nil && len(gone) > 0 {
+			truth, err = without.labels(truth, gone)
+			stream.Truth.Labels = memo.Sum(truth)
+		}
+		if err != nil {
+			return &problem.Error{Op: "read", Path: f.labels, Err: err}
+		}
+		if err := d.WriteBytes("truth.json", truth); err != nil {
+			return err
 		}
 	}
 	if err := d.Facts(stream); err != nil {

@@ -9,9 +9,11 @@ import (
 	"strings"
 
 	"banter/dsl/memo"
+	"banter/internal/markdown"
 	"banter/internal/progress"
 	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/generate"
+	"banter/stdlib/lm/llama"
 	"banter/stdlib/models"
 )
 
@@ -69,32 +71,44 @@ func PromptsFrom(rows Rows, n int) SampleOption {
 	})
 }
 
+// GenerateOption says how answers are drawn, in Sample and in Chat.
+type GenerateOption func(*generate.Options)
+
+func (f GenerateOption) sample(o *sampleOptions) { f(&o.Generate) }
+
 // Temperature of 0 takes the likeliest token each time; higher ones vary more. The default is 0.8.
-func Temperature(t float64) SampleOption {
-	return sampleOption(func(o *sampleOptions) { o.Generate.Temperature = t })
+func Temperature(t float64) GenerateOption {
+	return func(o *generate.Options) { o.Temperature = t }
 }
+
+// TopK draws from the k likeliest tokens alone.
+func TopK(k int) GenerateOption { return func(o *generate.Options) { o.TopK = k } }
 
 // TopP draws from the likeliest tokens that together have this probability. The default is 0.95.
-func TopP(p float64) SampleOption {
-	return sampleOption(func(o *sampleOptions) { o.Generate.TopP = p })
-}
+func TopP(p float64) GenerateOption { return func(o *generate.Options) { o.TopP = p } }
 
 // MinP leaves out tokens less likely than this share of the likeliest one's probability.
-func MinP(p float64) SampleOption {
-	return sampleOption(func(o *sampleOptions) { o.Generate.MinP = p })
+func MinP(p float64) GenerateOption { return func(o *generate.Options) { o.MinP = p } }
+
+// Repetition is the penalty for tokens that were there already: 1 is none, and 1.1 is mild.
+func Repetition(penalty float64) GenerateOption {
+	return func(o *generate.Options) { o.Repetition = penalty }
+}
+
+// StopAt ends an answer before any of these texts.
+func StopAt(texts ...string) GenerateOption {
+	return func(o *generate.Options) { o.Stop = append(o.Stop, texts...) }
 }
 
 // MaxTokens bounds the length of an answer. The default is 48.
-func MaxTokens(n int) SampleOption {
-	return sampleOption(func(o *sampleOptions) { o.Generate.MaxTokens = n })
-}
+func MaxTokens(n int) GenerateOption { return func(o *generate.Options) { o.MaxTokens = n } }
 
 const samplesFile = "samples.json"
 
 // Sample lets the base model and the adapter answer the same prompts. The same seed gives the same answers.
 func Sample(t Tuned, options ...SampleOption) Samples {
 	s := current()
-	o := sampleOptions{Generate: generate.Options{Sampling: generate.Sampling{Temperature: 0.8, TopP: 0.95}, MaxTokens: 48}}
+	o := sampleOptions{Generate: usualAnswers()}
 	for _, set := range options {
 		set.sample(&o)
 	}
@@ -111,8 +125,12 @@ func Sample(t Tuned, options ...SampleOption) Samples {
 	}
 	step := memo.Step{Verb: "sample", Label: plural(len(o.Prompts), "prompt"), Reads: []memo.Key{t.step.Key}}.
 		With("base", model.SHA256).With("input.adapter", weights.Digest).With("options", o)
+	step, engine, err := s.withEngine(step, model)
+	if err != nil {
+		fail("sample", t.base, err)
+	}
 	m, err := s.do(step, func(ctx context.Context, d *memo.Draft) error {
-		answered, err := s.answers(ctx, t, o)
+		answered, err := s.answers(ctx, t, engine, o)
 		if err != nil {
 			return err
 		}
@@ -123,7 +141,7 @@ func Sample(t Tuned, options ...SampleOption) Samples {
 		if err := d.WriteBytes(samplesFile, append(b, '\n')); err != nil {
 			return err
 		}
-		return d.WriteBytes("samples.md", []byte(samplesTable(answered)))
+		return d.WriteBytes("samples.md", []byte(answersTable(answered, true)))
 	})
 	if err != nil {
 		fail("sample", t.base, err)
@@ -131,12 +149,12 @@ func Sample(t Tuned, options ...SampleOption) Samples {
 	return Samples{m}
 }
 
-func (s *Session) answers(ctx context.Context, t Tuned, o sampleOptions) ([]Answered, error) {
+func (s *Session) answers(ctx context.Context, t Tuned, engine llama.Engine, o sampleOptions) ([]Answered, error) {
 	a, err := s.adapter(t)
 	if err != nil {
 		return nil, err
 	}
-	v, err := openVoices(ctx, t.base, a)
+	v, err := openVoices(ctx, t.base, a, engine)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +163,7 @@ func (s *Session) answers(ctx context.Context, t Tuned, o sampleOptions) ([]Answ
 	for i := range out {
 		turns := []chattemplate.Message{{Role: "user", Content: out[i].Prompt}}
 		for _, side := range []struct {
-			from *generate.Generator
+			from generate.Voice
 			to   *string
 		}{{v.plain, &out[i].Base}, {v.tuned, &out[i].Tuned}} {
 			answer, err := side.from.Answer(ctx, turns, o.Generate, nil)
@@ -159,15 +177,19 @@ func (s *Session) answers(ctx context.Context, t Tuned, o sampleOptions) ([]Answ
 	return out, nil
 }
 
-// samplesTable is the samples as a Markdown table.
-func samplesTable(list []Answered) string {
-	cell := func(s string) string {
-		return strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "`", "\\`").Replace(s)
-	}
+// answersTable is answers as a Markdown table, with what was really said where that is known.
+func answersTable(list []Answered, known bool) string {
 	var b strings.Builder
-	b.WriteString("| prompt | base | tuned | real |\n|---|---|---|---|\n")
+	head := []string{"prompt", "base", "tuned"}
+	if known {
+		head = append(head, "real")
+	}
+	fmt.Fprintf(&b, "| %s |\n|%s\n", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
 	for _, a := range list {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(a.Prompt), cell(a.Base), cell(a.Tuned), cell(a.Real))
+		for _, text := range []string{a.Prompt, a.Base, a.Tuned, a.Real}[:len(head)] {
+			b.WriteString("| " + markdown.Text(text) + " ")
+		}
+		b.WriteString("|\n")
 	}
 	return b.String()
 }

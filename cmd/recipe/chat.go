@@ -16,20 +16,22 @@ import (
 )
 
 type chatCmd struct {
-	Adapter     string  `arg:"" optional:"" help:"Folder of a PEFT adapter, such as out/demo/adapter. Without one the base answers alone."`
-	Base        string  `help:"Base model: a name of recipe models list, or a path." default:"lm-micro" placeholder:"MODEL"`
-	Temperature float64 `help:"0 takes the likeliest token each time; more varies more." default:"0.8"`
-	TopP        float64 `help:"Draw from the likeliest tokens that together have this probability." default:"0.95"`
-	MinP        float64 `help:"Leave out tokens less likely than this share of the likeliest one's probability." default:"0"`
-	Repetition  float64 `help:"Penalty for tokens that were there already; 1 is none." default:"1"`
-	MaxTokens   int     `help:"Longest answer." default:"128"`
-	Seed        uint64  `help:"The same seed gives the same answers." default:"1"`
-	Prompts     string  `help:"Answer each line of this file and end, instead of reading from the terminal; - is standard input." placeholder:"FILE"`
+	Adapter     string   `arg:"" optional:"" help:"Folder of a PEFT adapter, such as out/demo/adapter. Without one the base answers alone."`
+	Base        string   `help:"Base model: a name of recipe models list, or a path." default:"lm-micro" placeholder:"MODEL"`
+	Temperature float64  `help:"0 takes the likeliest token each time; more varies more." default:"0.8"`
+	TopP        float64  `help:"Draw from the likeliest tokens that together have this probability." default:"0.95"`
+	MinP        float64  `help:"Leave out tokens less likely than this share of the likeliest one's probability." default:"0"`
+	TopK        int      `help:"Draw from the k likeliest tokens alone; 0 is all." default:"0"`
+	Stop        []string `help:"End an answer before this text; may be given more than once." sep:"none" placeholder:"TEXT"`
+	Repetition  float64  `help:"Penalty for tokens that were there already; 1 is none." default:"1"`
+	MaxTokens   int      `help:"Longest answer." default:"128"`
+	Seed        uint64   `help:"The same seed gives the same answers." default:"1"`
+	Prompts     string   `help:"Answer each line of this file and end, instead of reading from the terminal; - is standard input." placeholder:"FILE"`
 }
 
 func (c *chatCmd) Run(ctx context.Context, s streams) error {
-	talk, err := dsl.OpenConversation(ctx, c.Base, c.Adapter, generate.Options{MaxTokens: c.MaxTokens, Seed: c.Seed,
-		Sampling: generate.Sampling{Temperature: c.Temperature, TopP: c.TopP, MinP: c.MinP, Repetition: c.Repetition}})
+	talk, err := dsl.OpenConversation(ctx, c.Base, c.Adapter, generate.Options{MaxTokens: c.MaxTokens, Seed: c.Seed, Stop: c.Stop,
+		Sampling: generate.Sampling{Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, Repetition: c.Repetition}})
 	if err != nil {
 		return err
 	}
@@ -78,28 +80,14 @@ func (c *chatCmd) lines(ctx context.Context, s streams, in io.Reader, talk *dsl.
 		}
 		if apart {
 			talk.Forget()
-			fmt.Fprintf(s.out, "> %s\n", printable(text))
+			fmt.Fprintf(s.out, "> %s\n", dsl.Printable(text))
 		}
-		for _, side := range talk.Sides() {
-			fmt.Fprintf(s.out, "%5s  ", side)
-			_, err := talk.Say(ctx, side, text, func(bit string) { fmt.Fprint(s.out, printable(bit)) })
-			fmt.Fprintln(s.out)
-			if errors.Is(err, context.Canceled) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
+		_, err := talk.Turn(ctx, s.out, text)
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 	}
-}
-
-// printable keeps what a model writes from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || r >= ' ' && r != 0x7f && (r < 0x80 || r >= 0xa0) {
-			return r
-		}
-		return '\ufffd'
-	}, s)
 }

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/constant"
 	"go/token"
+	"go/types"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -65,6 +66,9 @@ func pathArguments(verb string, call *ast.CallExpr) []ast.Expr {
 
 // rewrite finds the literal that an argument is, and rebases it.
 func (f *freezer) rewrite(u *unit, verb string, arg ast.Expr) {
+	if t, ok := f.info.Types[arg]; verb == "Chat" && ok && t.Type != nil && !types.ConvertibleTo(t.Type, types.Typ[types.String]) {
+		return // it talks with a model
+	}
 	lit := f.literal(arg, 0)
 	if lit == nil {
 		f.frozen.Notes = append(f.frozen.Notes, fmt.Sprintf("%s: the path that %s is given is computed: where it is relative, it begins in the folder in which the recipe is run",

@@ -46,6 +46,8 @@ var verbs = []struct {
 	{"train", []string{"train.go"}, nil},
 	{"eval", []string{"eval.go", "train.go"}, nil}, // train.go opens bases and reads adapters
 	{"sample", []string{"sample.go", "conversation.go", "train.go"}, nil},
+	{"chat", []string{"talk.go", "conversation.go", "train.go"}, nil},
+	{"export", []string{"tunedexport.go", "train.go"}, nil},
 	{"review", []string{"review.go"}, nil},
 	{"score", []string{"score.go"}, nil},
 }

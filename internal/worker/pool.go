@@ -53,6 +53,12 @@ func NewPool(o Options) *Pool {
 // errClosed is the error of a call on a closed pool.
 var errClosed = errors.New("the pool of workers is closed")
 
+// Found says whether the program is there that a call would start.
+func (p *Pool) Found() bool {
+	_, err := Find(p.o.Path)
+	return err == nil
+}
+
 // Workers returns how many calls can run at a time.
 func (p *Pool) Workers() int { return p.o.Workers }
 

@@ -23,6 +23,9 @@ func (f frontend) Hear(target string, hear func(json.RawMessage)) {
 	})
 }
 
+// Ask asks the user for a line of text.
+func (f frontend) Ask(prompt string) (string, error) { return f.notebook.Input(prompt) }
+
 // Kernel is the id that a Jupyter server gave this kernel: it is in the name of the connection file.
 func (f frontend) Kernel() string {
 	name := filepath.Base(f.notebook.session.options.ConnectionFile)

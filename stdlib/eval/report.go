@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"banter/internal/markdown"
 )
 
 // reportVersion is raised when the meaning of a field changes.
@@ -193,7 +195,7 @@ func (r *Report) Table() string {
 			change = func(x float64) string { return fmt.Sprintf("%+.1f %%", 100*x) }
 		}
 		plain := func(m Measure) string { return fmt.Sprintf("%.4g (%.4g to %.4g)", m.Value, m.Low, m.High) }
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s (%s to %s) |\n", cell(row.Name), row.Better, plain(row.Base), plain(row.Tuned),
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s (%s to %s) |\n", markdown.Text(row.Name), row.Better, plain(row.Base), plain(row.Tuned),
 			change(row.Change.Value), change(row.Change.Low), change(row.Change.High))
 	}
 	b.WriteString("\n| style | real | base | tuned |\n|---|---|---|---|\n")
@@ -215,12 +217,7 @@ func (r *Report) Table() string {
 	}
 	b.WriteString(".\n")
 	if n := len(r.Skipped); n > 0 {
-		fmt.Fprintf(&b, "Left out: %d; the first, %s: %s.\n", n, cell(r.Skipped[0].ID), cell(r.Skipped[0].Reason))
+		fmt.Fprintf(&b, "Left out: %d; the first, %s: %s.\n", n, markdown.Text(r.Skipped[0].ID), markdown.Text(r.Skipped[0].Reason))
 	}
 	return b.String()
-}
-
-// cell makes text safe for a Markdown table.
-func cell(s string) string {
-	return strings.NewReplacer("|", `\|`, "\n", " ", "\r", " ", "<", "&lt;", "`", "'").Replace(s)
 }

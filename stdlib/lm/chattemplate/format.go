@@ -68,6 +68,9 @@ func NewFormat(t *Template, tok *tokenizer.Tokenizer) (*Format, error) {
 // Tokenizer returns the format's tokenizer.
 func (f *Format) Tokenizer() *tokenizer.Tokenizer { return f.tokenizer }
 
+// Template returns the format's template.
+func (f *Format) Template() *Template { return f.template }
+
 // EndsTurn says whether a token ends a turn.
 func (f *Format) EndsTurn(token int32) bool { return f.ends[int(token)] }
 
