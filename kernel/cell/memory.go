@@ -15,13 +15,43 @@ import (
 // keptCells is of how many of the latest cells the text is kept in any case, for messages about what they left running.
 const keptCells = 64
 
-// footprint is where the text of one cell stands: positions from..to of the checker's file set, and the file of the
-// lowered text in the interpreter's.
+// footprint is where the text of one cell stands.
 type footprint struct {
-	cell     string
-	from, to token.Pos
-	lowered  token.Pos
+	cell    string
+	checked stretch // of the checker's file set
+	lowered stretch // of the interpreter's
 }
+
+// stretch is the positions from..to of a file set.
+type stretch struct{ from, to token.Pos }
+
+// since is what was added to a file set since its base was from.
+func since(files *token.FileSet, from int) stretch {
+	return stretch{token.Pos(from), token.Pos(files.Base())}
+}
+
+func (s stretch) has(n ast.Node) bool { return n.Pos() >= s.from && n.Pos() < s.to }
+
+// remove takes the files of a stretch out of their set.
+func (s stretch) remove(files *token.FileSet, which func(*token.File) bool) {
+	var found []*token.File
+	for at := s.from; at < s.to; {
+		file := files.File(at)
+		if file == nil {
+			at++
+			continue
+		}
+		at = token.Pos(file.Base() + file.Size() + 1)
+		if which(file) {
+			found = append(found, file)
+		}
+	}
+	for _, file := range found {
+		files.RemoveFile(file)
+	}
+}
+
+func anyFile(*token.File) bool { return true }
 
 // leave notes where the text of a cell stands, and drops the texts of cells long past from which nothing lives.
 func (e *Evaluator) leave(f footprint) {
@@ -39,14 +69,9 @@ func (e *Evaluator) leave(f footprint) {
 
 // lives reports whether something that a cell declared is still there.
 func (e *Evaluator) lives(f footprint) bool {
-	in := func(n ast.Node) bool { return n.Pos() >= f.from && n.Pos() < f.to }
+	in := f.checked.has
 	for _, n := range e.entities {
-		switch {
-		case n.cell == f.cell,
-			n.fn != nil && in(n.fn),
-			n.gen != nil && in(n.gen):
-			return true
-		case n.spec != nil && in(n.spec):
+		if n.cell == f.cell || n.fn != nil && in(n.fn) || n.gen != nil && in(n.gen) || n.spec != nil && in(n.spec) {
 			return true
 		}
 	}
@@ -71,20 +96,12 @@ func (e *Evaluator) lives(f footprint) bool {
 }
 
 func (e *Evaluator) drop(f footprint) {
-	for at := f.from; at < f.to; {
-		file := e.fset.File(at)
-		if file == nil {
-			break
-		}
-		at = token.Pos(file.Base() + file.Size() + 1)
-		if _, own := e.texts[file]; own { // and not an imported package's
-			delete(e.texts, file)
-			e.fset.RemoveFile(file)
-		}
-	}
-	if file := e.interp.FileSet().File(f.lowered); file != nil {
-		e.interp.FileSet().RemoveFile(file)
-	}
+	f.checked.remove(e.fset, func(file *token.File) bool {
+		_, own := e.texts[file] // and not an imported package's
+		delete(e.texts, file)
+		return own
+	})
+	f.lowered.remove(e.interp.FileSet(), anyFile)
 	for _, other := range e.trail {
 		if other.cell == f.cell {
 			return
