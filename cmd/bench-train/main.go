@@ -283,7 +283,7 @@ func (s *settings) child(ctx context.Context) error {
 	}
 	slices.Sort(seconds)
 	m := measurement{TokensPerSecond: float64(s.rows*s.tokens) / seconds[len(seconds)/2], PeakRSS: peak, FirstLoss: first,
-		Estimate: train.Estimate(base, s.rank, lm.Projections(), s.rows*s.tokens, s.tokens, r.Timing.Workers, s.recompute),
+		Estimate: train.Estimate(base, options, train.Size{Tokens: s.rows * s.tokens, Longest: s.tokens, Learned: s.rows * s.tokens * 3 / 4, Held: s.rows * s.tokens}, machine),
 		Versions: fmt.Sprintf("%s, %d workers, %s", runtime.Version(), r.Timing.Workers, r.Timing.Processor)}
 	return json.NewEncoder(os.Stdout).Encode(m)
 }

@@ -38,6 +38,18 @@ type state struct {
 	best *adapter.Adapter // at BestStep; nil unless early stopping
 }
 
+// keep remembers an adapter as the best so far, in the memory of the one before.
+func (s *state) keep(a *adapter.Adapter) {
+	if s.best == nil {
+		s.best = a.Clone()
+		return
+	}
+	for name, p := range a.Pairs {
+		copy(s.best.Pairs[name].A, p.A)
+		copy(s.best.Pairs[name].B, p.B)
+	}
+}
+
 func checkpointName(step int) string { return fmt.Sprintf("step-%09d%s", step, checkpointSuffix) }
 
 // save writes a checkpoint and removes old ones. The file appears whole, on disk, or not at all.

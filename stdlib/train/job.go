@@ -57,7 +57,9 @@ func NewJob(ctx context.Context, engine string, version int, base *lm.Model, pla
 		return refuse(fmt.Errorf("%d steps of warm-up in a run of %d", o.Warmup, steps))
 	}
 	j.Options = o
-	if _, err := j.adapter(""); err != nil { // before the weights are read
+	shape := base.Config
+	shape.Layers = 0 // nothing is allocated to see whether the options make an adapter
+	if _, err := adapter.New(shape, o.Rank, o.Alpha, o.Targets); err != nil {
 		return refuse(err)
 	}
 	progress.Tell(ctx, progress.Report{Unit: "steps", Note: "check the base model"})
@@ -98,23 +100,15 @@ func (p *Plan) fits(positions int) error {
 // Base is the model that is trained on.
 func (j *Job) Base() *lm.Model { return j.base }
 
-// Adapter returns the adapter as it is before the first step: it changes nothing yet.
+// Adapter makes the adapter as it is before the first step: it changes nothing yet.
 func (j *Job) Adapter() *adapter.Adapter {
-	a, err := j.adapter(j.Record.Base)
+	a, err := adapter.New(j.base.Config, j.Options.Rank, j.Options.Alpha, j.Options.Targets)
 	if err != nil {
 		panic(err) // NewJob has tried
 	}
-	return a
-}
-
-func (j *Job) adapter(digest string) (*adapter.Adapter, error) {
-	a, err := adapter.New(j.base.Config, j.Options.Rank, j.Options.Alpha, j.Options.Targets)
-	if err != nil {
-		return nil, err
-	}
-	a.Base, a.RankStabilized = digest, j.Options.RankStabilized
+	a.Base, a.RankStabilized = j.Record.Base, j.Options.RankStabilized
 	initialize(a, j.Options.Seed)
-	return a, nil
+	return a
 }
 
 // Rate is the learning rate of a step, counted from 1.

@@ -36,7 +36,7 @@ type Machine struct {
 	CheckpointDir   string                    // where to keep checkpoints, and to look for one to go on from; empty: none
 	CheckpointEvery int                       // steps between checkpoints; 100
 	Keep            int                       // checkpoints kept; 2
-	Observe         func(StepRecord, float64) // called after each step with its tokens per second; may be nil
+	Observe         func(StepRecord, float64) `json:"-"` // called after each step with its tokens per second; may be nil
 }
 
 // Canonical is m with the defaults of its checkpoints written out.

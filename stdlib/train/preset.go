@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"banter/stdlib/lm"
 )
@@ -40,23 +41,54 @@ func (p Preset) Options() Options {
 	return Options{Rank: p.Rank, Targets: p.Targets, BatchRows: max(1, p.BatchTokens/32), BatchTokens: p.BatchTokens, GradAccum: p.GradAccum}
 }
 
+// Apply fills in what options and plan options leave open.
+func (p Preset) Apply(o Options, plan PlanOptions) (Options, PlanOptions) {
+	mine := p.Options()
+	if o.Rank == 0 {
+		o.Rank = mine.Rank
+	}
+	if len(o.Targets) == 0 {
+		o.Targets = mine.Targets
+	}
+	if o.BatchRows == 0 && o.BatchTokens == 0 {
+		o.BatchRows, o.BatchTokens = mine.BatchRows, mine.BatchTokens
+	}
+	if o.GradAccum == 0 {
+		o.GradAccum = mine.GradAccum
+	}
+	if plan.MaxLength == 0 {
+		plan.MaxLength, plan.Truncate = p.MaxLength, true
+	}
+	return o, plan
+}
+
+// Estimate says how much memory the go engine holds at its peak with the preset, in bytes.
+func (p Preset) Estimate(base *lm.Model, workers int) int64 {
+	tokens := max(p.BatchTokens, p.MaxLength)
+	return Estimate(base, p.Options(), Size{Tokens: tokens, Longest: p.MaxLength, Learned: tokens, Look: max(lookTokens, p.MaxLength)}, Machine{Workers: workers, Recompute: p.Recompute})
+}
+
+// fill is the share of a machine's memory that a preset may take.
+const fill = 0.9
+
 // Auto returns the greatest preset whose estimate for base fits into memory, with the estimate in bytes.
 func Auto(base *lm.Model, memory int64, workers int) (Preset, int64, error) {
-	presets := Presets()
-	for i := len(presets) - 1; i >= 0; i-- {
-		p := presets[i]
-		if p.Memory > memory {
+	return Choose(memory, func(p Preset) int64 { return p.Estimate(base, workers) })
+}
+
+// Choose returns the greatest preset that is meant for so much memory and whose estimate fits into it.
+func Choose(memory int64, estimate func(Preset) int64) (Preset, int64, error) {
+	var least int64
+	for i, p := range slices.Backward(Presets()) {
+		// What is sold as 8 GB has a little less: some is the system's.
+		if p.Memory > memory+memory/8 && i > 0 {
 			continue
 		}
-		tokens := max(p.BatchTokens, p.MaxLength)
-		if need := Estimate(base, p.Rank, p.Targets, tokens, p.MaxLength, workers, p.Recompute); need <= memory*9/10 {
+		need := estimate(p)
+		if float64(need) <= fill*float64(memory) {
 			return p, need, nil
 		}
+		least = need
 	}
-	least := presets[0]
-	need := Estimate(base, least.Rank, least.Targets, least.BatchTokens, least.MaxLength, workers, true)
-	if need <= memory*9/10 {
-		return least, need, nil
-	}
-	return Preset{}, need, fmt.Errorf("the smallest preset needs %.1f GiB for this base, there are %.1f (use a smaller or a quantized base)", float64(need)/gib, float64(memory)/gib)
+	return Preset{}, least, fmt.Errorf("the smallest preset needs %s for this base, there are %s (use a smaller or a quantized base)", Bytes(least), Bytes(memory))
 }

@@ -62,7 +62,7 @@ func TestAutoTakesWhatFits(t *testing.T) {
 	for _, c := range []struct {
 		memory int64
 		want   string
-	}{{8 * gib, "8 GB"}, {23 * gib, "16 GB"}, {500 * gib, "80 GB"}} {
+	}{{8 * gib, "8 GB"}, {23 * gib, "24 GB"}, {17 * gib, "16 GB"}, {500 * gib, "80 GB"}} {
 		p, need, err := Auto(m, c.memory, 2)
 		if err != nil || p.Name != c.want || need > c.memory {
 			t.Errorf("%d GiB: %s, %d bytes, %v; want %s", c.memory/gib, p.Name, need, err, c.want)
@@ -71,8 +71,9 @@ func TestAutoTakesWhatFits(t *testing.T) {
 	if _, _, err := Auto(m, 1<<20, 2); err == nil {
 		t.Error("a megabyte was enough")
 	}
-	small := Estimate(m, 8, []string{"q_proj"}, 512, 512, 2, true)
-	if large := Estimate(m, 8, []string{"q_proj"}, 512, 512, 2, false); large <= small {
+	o, size := Options{Rank: 8, Targets: []string{"q_proj"}}, Size{Tokens: 512, Longest: 512, Learned: 100}
+	small := Estimate(m, o, size, Machine{Workers: 2, Recompute: true})
+	if large := Estimate(m, o, size, Machine{Workers: 2}); large <= small {
 		t.Errorf("keeping all layers takes %d bytes, keeping their inputs %d", large, small)
 	}
 }

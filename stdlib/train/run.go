@@ -246,7 +246,7 @@ func (r *run) look(ctx context.Context) error {
 	if loss < s.BestLoss {
 		s.BestLoss, s.BestStep, s.SinceBest = loss, s.Step, 0
 		if r.Options.EarlyStop > 0 {
-			s.best = r.optimizer.adapter.Clone()
+			s.keep(r.optimizer.adapter)
 		}
 	} else {
 		s.SinceBest++
@@ -256,13 +256,12 @@ func (r *run) look(ctx context.Context) error {
 
 // Loss returns the mean cross-entropy of a plan's learned tokens under a model with its adapter.
 func Loss(ctx context.Context, m *transformer.Model, p *Plan) (float64, error) {
-	const most = 2048 // tokens in a batch
 	var loss float64
 	var learned int
 	for from := 0; from < len(p.Rows); {
 		var rows []int
 		tokens := 0
-		for ; from < len(p.Rows) && (len(rows) == 0 || tokens+len(p.Rows[from].Tokens) <= most); from++ {
+		for ; from < len(p.Rows) && (len(rows) == 0 || tokens+len(p.Rows[from].Tokens) <= lookTokens); from++ {
 			rows = append(rows, from)
 			tokens += len(p.Rows[from].Tokens)
 			learned += p.Rows[from].Learned()

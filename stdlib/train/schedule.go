@@ -71,8 +71,8 @@ func (s *schedule) step(n int) []batch {
 	return out
 }
 
-// most returns the tokens of the greatest batch of the run, and of its longest example.
-func (s *schedule) most() (tokens, longest int) {
+// most returns the tokens and the learned tokens of the greatest batches of the run, and the length of its longest example.
+func (s *schedule) most() (tokens, longest, learned int) {
 	epochs := s.options.Epochs
 	if s.options.Steps > 0 {
 		epochs = 1
@@ -82,11 +82,12 @@ func (s *schedule) most() (tokens, longest int) {
 	}
 	for e := range epochs {
 		for _, b := range s.epoch(e) {
-			n := 0
+			n, l := 0, 0
 			for _, row := range b {
 				n += len(s.plan.Rows[row].Tokens)
+				l += s.plan.Rows[row].Learned()
 			}
-			tokens = max(tokens, n)
+			tokens, learned = max(tokens, n), max(learned, l)
 		}
 	}
 	for _, r := range s.plan.Rows {
@@ -94,5 +95,5 @@ func (s *schedule) most() (tokens, longest int) {
 			longest = max(longest, n)
 		}
 	}
-	return tokens, longest
+	return tokens, longest, learned
 }

@@ -32,26 +32,33 @@ func (m *Model) Trainer(a *adapter.Adapter, recompute bool) (*Trainer, error) {
 }
 
 // TrainingBytes estimates the memory of a training pass over batches of so many tokens, in sequences of at most the
-// given length: what a [Trainer] holds, without the model's weights and the adapter.
-func TrainingBytes(c lm.Config, tokens, longest, rank, workers int, recompute bool) int64 {
+// given length, of which so many are learned: what a [Trainer] holds, without the model's weights and the adapter.
+func TrainingBytes(c lm.Config, tokens, longest, learned, rank, workers int, recompute bool) int64 {
 	k := training
 	if recompute {
 		k = recomputed
 	}
-	_, n := lay(c, k, tokens, longest, rank, workers, nil)
+	_, n := lay(c, k, tokens, longest, learned, rank, workers, nil)
 	return 4 * n
 }
 
-// Reserve makes room for batches of so many tokens, in sequences of at most the given length.
-func (t *Trainer) Reserve(tokens, longest int) {
-	if t.buf != nil && t.buf.tokens >= tokens && t.buf.longest >= longest {
+// InferenceBytes estimates the memory of a forward pass as [TrainingBytes] does that of a training pass.
+func InferenceBytes(c lm.Config, tokens, longest, learned, rank, workers int) int64 {
+	_, n := lay(c, inference, tokens, (longest+255)/256*256, learned, rank, workers, nil)
+	return 4 * n
+}
+
+// Reserve makes room for batches of so many tokens, in sequences of at most the given length, of which so many are learned.
+func (t *Trainer) Reserve(tokens, longest, learned int) {
+	c := t.model.config
+	if t.buf != nil && t.buf.tokens >= tokens && t.buf.longest >= longest && t.buf.rows >= min(lossRows(c), learned) {
 		return
 	}
 	if t.buf != nil {
-		tokens, longest = max(tokens, t.buf.tokens), max(longest, t.buf.longest)
+		tokens, longest, learned = max(tokens, t.buf.tokens), max(longest, t.buf.longest), max(learned, t.buf.rows)
 	}
 	t.buf = nil // before the new ones are made
-	t.buf, _ = lay(t.model.config, t.kind, tokens, longest, t.lora.rank, t.model.engine.Workers(), func(n int) []float32 { return make([]float32, n) })
+	t.buf, _ = lay(c, t.kind, tokens, longest, learned, t.lora.rank, t.model.engine.Workers(), func(n int) []float32 { return make([]float32, n) })
 }
 
 // Gradients adds to sum, an adapter of the same shape, the derivative of weight times the batch's summed cross-entropy
@@ -68,7 +75,7 @@ func (t *Trainer) Gradients(ctx context.Context, b Batch, labels []int32, weight
 	if err := b.check(m.config.Vocab); err != nil {
 		return nil, err
 	}
-	t.Reserve(len(b.Tokens), b.longest())
+	t.Reserve(len(b.Tokens), b.longest(), len(b.targets(labels)))
 	if err := m.forward(ctx, t.buf, b); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ type saved struct {
 // buffers is the memory of one pass over at most `tokens` tokens in sequences of at most `longest`.
 type buffers struct {
 	tokens, longest int
+	rows            int          // of logits that exist at a time
 	layers          []saved      // one for each layer, or one for all
 	stream          []float32    // [N, hidden] the residual stream that leaves the last layer
 	wide            []float32    // [N, intermediate]
@@ -28,9 +29,9 @@ type buffers struct {
 	gradQ           []float32    // [N, heads·head]; training only
 	gradK, gradV    []float32    // [N, heads·head]; training only
 	gradKV          [2][]float32 // [N, key heads·head]; training only
-	logits          []float32    // [lossRows, vocabulary]
-	picked          []float32    // [lossRows, hidden]
-	pickedGrad      []float32    // [lossRows, hidden]; training only
+	logits          []float32    // [rows, vocabulary]
+	picked          []float32    // [rows, hidden]
+	pickedGrad      []float32    // [rows, hidden]; training only
 }
 
 // kind is what a pass is for.
@@ -45,11 +46,12 @@ const (
 // logitBytes bounds the memory of the logits that exist at a time.
 const logitBytes = 64 << 20
 
-// lossRows returns how many rows of logits are computed at a time.
+// lossRows returns how many rows of logits are computed at a time at most.
 func lossRows(c lm.Config) int { return min(512, max(16, logitBytes/4/c.Vocab)) }
 
-// lay allocates the buffers of a pass. With a nil make it only counts, in numbers of float32.
-func lay(c lm.Config, k kind, tokens, longest, rank, workers int, mk func(n int) []float32) (*buffers, int64) {
+// lay allocates the buffers of a pass over so many tokens, of which so many are learned. With a nil make it only counts,
+// in numbers of float32.
+func lay(c lm.Config, k kind, tokens, longest, learned, rank, workers int, mk func(n int) []float32) (*buffers, int64) {
 	count := int64(0)
 	take := func(n int) []float32 {
 		count += int64(n)
@@ -58,7 +60,7 @@ func lay(c lm.Config, k kind, tokens, longest, rank, workers int, mk func(n int)
 		}
 		return mk(n)
 	}
-	b := &buffers{tokens: tokens, longest: longest}
+	b := &buffers{tokens: tokens, longest: longest, rows: min(lossRows(c), max(learned, 1))}
 	queries, keys := c.Heads*c.HeadDim, c.KVHeads*c.HeadDim
 	sets := 1
 	if k != inference {
@@ -99,12 +101,12 @@ func lay(c lm.Config, k kind, tokens, longest, rank, workers int, mk func(n int)
 		b.grad, b.gradOut, b.gradQ = take(tokens*c.Hidden), take(tokens*queries), take(tokens*queries)
 		b.gradK, b.gradV = take(tokens*queries), take(tokens*queries)
 		b.gradKV = [2][]float32{take(tokens * keys), take(tokens * keys)}
-		b.pickedGrad = take(lossRows(c) * c.Hidden)
+		b.pickedGrad = take(b.rows * c.Hidden)
 	}
 	for range workers {
 		b.scores = append(b.scores, take(score))
 	}
-	b.logits, b.picked = take(lossRows(c)*c.Vocab), take(lossRows(c)*c.Hidden)
+	b.logits, b.picked = take(b.rows*c.Vocab), take(b.rows*c.Hidden)
 	return b, count
 }
 
@@ -123,7 +125,7 @@ func (m *Model) borrow(b Batch) *buffers {
 		tokens, longest = max(tokens, old.tokens), max(longest, old.longest)
 	default:
 	}
-	made, _ := lay(m.config, inference, tokens, longest, rank, m.engine.Workers(), func(n int) []float32 { return make([]float32, n) })
+	made, _ := lay(m.config, inference, tokens, longest, tokens, rank, m.engine.Workers(), func(n int) []float32 { return make([]float32, n) })
 	return made
 }
 

@@ -248,7 +248,7 @@ func (m *Model) losses(ctx context.Context, buf *buffers, b Batch, labels []int3
 	if weight != 0 {
 		clear(buf.grad[:len(b.Tokens)*d])
 	}
-	inverse, factors := make([]float32, lossRows(m.config)), make([]float32, lossRows(m.config))
+	inverse, factors := make([]float32, buf.rows), make([]float32, buf.rows)
 	for len(targets) > 0 {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("compute loss: %w", err)
