@@ -178,8 +178,6 @@ type prepared struct {
 	call   string
 	result *types.Tuple
 	notes  []string
-
-	lowered token.Pos // of its text, in the interpreter's file set
 }
 
 func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
@@ -194,14 +192,8 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 			p, err = nil, e.diagnose(&refusal{e.lowering, fmt.Sprintf("banter cannot run this cell yet: checking it failed (%v)", r)})
 		}
 	}()
-	stands := footprint{cell: name, from: token.Pos(e.fset.Base()), lowered: token.NoPos}
-	defer func() {
-		stands.to = token.Pos(e.fset.Base())
-		if p != nil {
-			stands.lowered = p.lowered
-		}
-		e.leave(stands)
-	}()
+	checkedFrom, loweredFrom := e.fset.Base(), e.interp.FileSet().Base()
+	defer func() { e.leave(footprint{name, since(e.fset, checkedFrom), since(e.interp.FileSet(), loweredFrom)}) }()
 	e.lowering = token.NoPos
 	parsed, err := e.parse(name, src)
 	if err != nil {
@@ -454,7 +446,6 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	if os.Getenv("BANTER_SHOW_LOWERED") != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
-	p.lowered = token.Pos(e.interp.FileSet().Base())
 	if _, err := e.eval(text); err != nil {
 		return rollback(e.diagnose(e.interpreterFault(err)))
 	}
@@ -744,7 +735,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 		err   error
 	}
 	finished := make(chan outcome, 1)
-	call, before := token.Pos(e.interp.FileSet().Base()), slots(e.interp)
+	call, before := e.interp.FileSet().Base(), slots(e.interp)
 	go func() {
 		var out outcome
 		ended := false
@@ -772,9 +763,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 		}
 	}
 	vacate(e.interp, before)
-	if file := e.interp.FileSet().File(call); file != nil {
-		e.interp.FileSet().RemoveFile(file)
-	}
+	since(e.interp.FileSet(), call).remove(e.interp.FileSet(), anyFile)
 	letGo(e.interp)
 	result := Result{Notes: append(p.notes, run.remarks()...)}
 	if died := run.died(); died != nil {
