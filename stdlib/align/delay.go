@@ -170,8 +170,8 @@ func (d *density) moments(x, told float64) (end, before float64) {
 const (
 	priorMu, priorMuSD       = 1.0, 0.4
 	priorSigma, priorSigmaSD = 0.52, 0.1
-	priorEarly, priorEarlySD = 0.3, 0.15
-	priorFast, priorFastSD   = -0.1, 0.15 // log seconds that the fastest fiftieth stays below
+	priorEarly, priorEarlySD = 0.2, 0.25
+	priorFast, priorFastSD   = -0.05, 0.2 // log seconds that the fastest fiftieth stays below
 	fastest                  = -2.05      // normal deviate of the first fiftieth
 	priorGamma               = -1.5       // nats by which a gamma law starts behind a lognormal one
 )

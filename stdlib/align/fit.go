@@ -27,8 +27,8 @@ type learner struct {
 	grid  []gridLaw // laws tried, made once
 }
 
-// fit estimates the model of a corpus whose tracks have a first lag curve.
-func fit(ctx context.Context, c *corpus) (*model, error) {
+// newLearner starts EM for a corpus whose tracks have a first lag curve.
+func newLearner(c *corpus) *learner {
 	l := &learner{c: c, m: &model{c: c, platt: platt{0, 1}}}
 	m := l.m
 	m.setTexts(newTextModel(c))
@@ -57,6 +57,12 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 		l.learn = append(l.learn, learn)
 		l.fold(tr)
 	}
+	return l
+}
+
+// fit estimates the model of a corpus whose tracks have a first lag curve.
+func fit(ctx context.Context, c *corpus) (*model, error) {
+	l := newLearner(c)
 	for round := range rounds {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -66,7 +72,7 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 	if err := l.crossFit(ctx); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return l.m, nil
 }
 
 func (l *learner) density(w law, blur float64) *density {

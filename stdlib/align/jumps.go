@@ -6,6 +6,10 @@ import (
 	"slices"
 )
 
+// jumpCost is what a jump of the lag has to pay, in nats, for its place and height: the more linked messages there are, the
+// more places it could have had (Schwarz 1978).
+func jumpCost(links []linked) float64 { return 0.85 * math.Log(float64(len(links)+1)) }
+
 // resegment looks for jumps that shared words alone did not show: it splits a piece at the source, and gives the part
 // before or after it the lag, that explain all linked messages best, as long as a split pays for itself.
 func (l *learner) resegment(tr *track, posts []scored) {
@@ -67,7 +71,7 @@ func (l *learner) trace(tr *track, wide []linked, lo, hi float64) {
 	}
 	was := tr.curve
 	cost := func() float64 {
-		return l.logLik(tr, wide, func(j int32) float64 { return lagAt(tr.curve, tr.src[j].end) }) - jumpCost*float64(len(tr.curve)-1)
+		return l.logLik(tr, wide, func(j int32) float64 { return lagAt(tr.curve, tr.src[j].end) }) - jumpCost(wide)*float64(len(tr.curve)-1)
 	}
 	before := cost()
 	tr.setCurve(curve)
@@ -149,7 +153,7 @@ func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float6
 			}
 		}
 	}
-	if best.gain < jumpCost {
+	if best.gain < jumpCost(wide) {
 		return false
 	}
 	curve := slices.Clone(tr.curve)
@@ -301,7 +305,7 @@ func (l *learner) prune(tr *track, links []linked) {
 				}
 			}
 		}
-		if bestLoss > jumpCost {
+		if bestLoss > jumpCost(links) {
 			return
 		}
 		tr.setCurve(best)

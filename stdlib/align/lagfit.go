@@ -47,7 +47,6 @@ const (
 	totalStep = 0.1  // s; grid of lag change plus delay
 	totalHalf = 14   // grid points on either side of the present value
 	wordBlur  = 0.05 // s; deviation of the ends of words
-	jumpCost  = 5.0  // nats that a jump of the lag has to pay for its place and height
 )
 
 // earlyShares are the shares of early reactions on the grid. Laws that differ in nothing else stand side by side.
