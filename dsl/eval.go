@@ -3,12 +3,16 @@ package dsl
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"slices"
+	"time"
 
 	"banter/dsl/memo"
 	"banter/stdlib/chat"
 	"banter/stdlib/eval"
+	"banter/stdlib/lm/llama"
 	"banter/stdlib/models"
 )
 
@@ -24,6 +28,7 @@ type EvalOption interface{ eval(*evalOptions) }
 
 type evalOptions struct {
 	Options eval.Options `json:"options"`
+	judge   string       // model; its digest enters the key
 }
 
 type evalOption func(*evalOptions)
@@ -67,10 +72,17 @@ func Suite(file string) EvalOption {
 	})
 }
 
+// Judge names a GGUF model that says whether an answer is as a rubric's judge rules want it: its yes is likelier than its
+// no. llama.cpp in the native worker computes it.
+func Judge(model string) EvalOption {
+	return evalOption(func(o *evalOptions) { o.judge = model })
+}
+
 const evaluationFile = "evaluation.json"
 
 // Eval measures the base alone and with the adapter on the held-out side of data: perplexity of the response tokens,
-// ranking of the real responses among others, style, and how much was learnt by heart, each with a bootstrap interval.
+// ranking of the real responses among others, style, how much was learnt by heart, and what became of plain language, each
+// with a bootstrap interval. What leaked from training into the holdout is counted first.
 func Eval(t Tuned, data Data, options ...EvalOption) Evaluation {
 	s := current()
 	var o evalOptions
@@ -100,14 +112,50 @@ func Eval(t Tuned, data Data, options ...EvalOption) Evaluation {
 		}
 		step = step.With("input."+name, output.Digest)
 	}
-	m, err := s.do(step, func(ctx context.Context, d *memo.Draft) error { return s.evalInto(ctx, d, t, held, o.Options) })
+	if o.judge != "" {
+		judge, err := models.Resolve(s.ctx, o.judge)
+		if err == nil {
+			step, err = s.withJudge(step, judge)
+		}
+		if err != nil {
+			fail("eval", o.judge, err)
+		}
+	}
+	m, err := s.do(step, func(ctx context.Context, d *memo.Draft) error { return s.evalInto(ctx, d, t, held, o) })
 	if err != nil {
 		fail("eval", t.base, err)
 	}
 	return Evaluation{m}
 }
 
-func (s *Session) evalInto(ctx context.Context, d *memo.Draft, t Tuned, held Rows, o eval.Options) error {
+// withJudge says in a step's key who judges.
+func (s *Session) withJudge(step memo.Step, judge models.Model) (memo.Step, error) {
+	step = step.With("judge", judge.SHA256)
+	step, engine, err := s.withEngine(step, judge)
+	if err == nil && engine == nil {
+		err = errors.New("a judge is a GGUF model that the native worker computes: name one, and run make native if there is no worker")
+	}
+	return step, err
+}
+
+// openJudge opens a judge; the caller closes it.
+func openJudge(ctx context.Context, name string, engine llama.Engine) (eval.Judge, io.Closer, error) {
+	v, err := openVoices(ctx, name, nil, engine)
+	if err != nil {
+		return nil, nil, err
+	}
+	score := llama.New(engine, v.Path, "", v.Format).Score
+	return func(ctx context.Context, criterion, prompt, answer string) (bool, error) {
+		asked := fmt.Sprintf("Somebody said: %s\nSomebody answered: %s\nIs this so of the answer: %s? Say yes or no.", prompt, answer, criterion)
+		said, err := score(ctx, asked, "yes", "no")
+		if err != nil {
+			return false, err
+		}
+		return said[0].LogProb > said[1].LogProb, nil
+	}, v, nil
+}
+
+func (s *Session) evalInto(ctx context.Context, d *memo.Draft, t Tuned, held Rows, o evalOptions) error {
 	holdout, err := s.rows(held)
 	if err != nil {
 		return err
@@ -132,7 +180,15 @@ func (s *Session) evalInto(ctx context.Context, d *memo.Draft, t Tuned, held Row
 		return err
 	}
 	defer b.Close()
-	report, err := eval.Run(ctx, b.Model, b.Format, a, evalExamples(holdout), evalExamples(training), o)
+	if o.judge != "" {
+		judge, opened, err := openJudge(ctx, o.judge, s.pool)
+		if err != nil {
+			return err
+		}
+		defer opened.Close()
+		o.Options.Judge = judge
+	}
+	report, err := eval.Run(ctx, b.Model, b.Format, a, evalExamples(holdout), evalExamples(training), o.Options)
 	if err != nil {
 		return err
 	}
@@ -149,7 +205,7 @@ func (s *Session) evalInto(ctx context.Context, d *memo.Draft, t Tuned, held Row
 func evalExamples(rows []Row) []eval.Example {
 	out := make([]eval.Example, len(rows))
 	for i := range rows {
-		out[i] = eval.Example{ID: rows[i].ID, Stream: rows[i].Stream, Prompt: rows[i].Prompt(), Response: rows[i].Completion()}
+		out[i] = eval.Example{ID: rows[i].ID, Stream: rows[i].Stream, Prompt: rows[i].Prompt(), Response: rows[i].Completion(), Delay: time.Duration(rows[i].DelayMS) * time.Millisecond}
 	}
 	return out
 }
@@ -217,6 +273,16 @@ func MemorisesAtMost(share float64) Condition { return eval.AtMost(eval.Memorise
 func RubricAtLeast(suite string, share float64) Condition {
 	return eval.AtLeast(eval.Rubric(suite), share)
 }
+
+// PlainLanguageHolds wants the perplexity of plain answers to plain questions not to rise by more than this share: 0.1 is by
+// 10 %.
+func PlainLanguageHolds(share float64) Condition { return eval.AtMost(eval.GeneralRise, share) }
+
+// DriftAtMost wants the tuned model's next token on plain questions to be at most so many nats from the base's.
+func DriftAtMost(nats float64) Condition { return eval.AtMost(eval.GeneralDrift, nats) }
+
+// NoLeaks wants no held-out example that nearly stands in training.
+func NoLeaks() Condition { return eval.AtMost(eval.Leaked, 0) }
 
 // Surely wants a condition of the whole bootstrap interval, not only of the value.
 func Surely(c Condition) Condition { return c.Sure() }

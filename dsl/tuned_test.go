@@ -168,6 +168,21 @@ func TestEngineServesGGUF(t *testing.T) {
 				}
 			}
 		}
+		suite := filepath.Join(t.TempDir(), "suite.yaml")
+		if err := os.WriteFile(suite, []byte("name: manner\ncases:\n  - name: bored\n    prompt: Hello everyone.\n    samples: 2\n    require:\n      - judge: it sounds bored\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		few := []EvalOption{RankAtMost(2), AskAtMost(2), Resamples(20), Candidates(5), Suite(suite)}
+		judged := Eval(tuned, Holdout(rows), append(few, Judge(microGGUF))...)
+		if r := judged.Result(); len(r.Suites) != 1 || len(r.Suites[0].Cases[0].Tuned) != 2 || judged.step.Varies == "" || r.General == nil || r.Leaks == nil || r.Style.Timing == nil {
+			t.Errorf("judged: %+v", r.Suites)
+		}
+		if text := failure(t, func() { Eval(tuned, Holdout(rows), few...) }); !strings.Contains(text, "name a model that judges") {
+			t.Errorf("a rubric without its judge: %q", text)
+		}
+		if text := failure(t, func() { Gate(judged, DriftAtMost(-1), PlainLanguageHolds(1e9), NoLeaks()) }); !strings.Contains(text, "wanted general drift at most -1") || strings.Contains(text, "rise") {
+			t.Errorf("the gate says %q", text)
+		}
 		Export(tuned, "q4.gguf", GGUF("Q4_K"))
 		info, err := os.Stat(filepath.Join(s.Out(), "q4.gguf"))
 		whole, err2 := os.Stat(microGGUF)

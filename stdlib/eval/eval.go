@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"banter/internal/progress"
 	"banter/stdlib/lm"
@@ -31,6 +32,7 @@ type Example struct {
 	Stream   string
 	Prompt   string
 	Response string
+	Delay    time.Duration // how long its writer took; 0: not known
 }
 
 // Options says how to measure. The zero value is usable.
@@ -42,6 +44,7 @@ type Options struct {
 	Resamples  int      // of the bootstrap; 0: 1000
 	Emotes     []string // words that are emotes; those of the shape chefWave and emoji are known without
 	Suites     []Suite  // rubrics to judge answers by
+	Judge      Judge    `json:"-"` // for rubrics that ask one; may be nil
 	Workers    int      // examples at a time; 0: one per processor
 	Sampling   generate.Sampling
 	MaxTokens  int // of an answer; 0: 48
@@ -132,6 +135,10 @@ func (e *evaluation) run(ctx context.Context) (*Report, error) {
 		e.total += 2 * int64(s.answers())
 	}
 	r := &Report{Version: reportVersion, Examples: len(e.holdout), Training: len(e.training), Seed: e.Seed, Resamples: e.Resamples}
+	// Before anything costs time: what stands on both sides makes all that follows look better than it is.
+	if err := e.leaks(r); err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
 	scored, err := e.perplexity(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
@@ -147,27 +154,42 @@ func (e *evaluation) run(ctx context.Context) (*Report, error) {
 	if err := e.rubrics(ctx, r); err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)
 	}
+	if err := e.general(ctx, r); err != nil {
+		return nil, fmt.Errorf("evaluate: %w", err)
+	}
 	r.round()
 	return r, nil
 }
 
 // each runs f for both sides of n items, a bounded number at a time, and counts them as progress.
 func (e *evaluation) each(ctx context.Context, n int, note string, f func(ctx context.Context, s side, which, i int) error) error {
+	return e.work(ctx, len(e.sides)*n, func(ctx context.Context, i int) (string, error) {
+		s := e.sides[i/n]
+		return s.name + " " + note, f(ctx, s, i/n, i%n)
+	})
+}
+
+// once runs f for n items that e.total does not know of yet.
+func (e *evaluation) once(ctx context.Context, n int, note string, f func(ctx context.Context, i int) error) error {
+	e.total += int64(n)
+	return e.work(ctx, n, func(ctx context.Context, i int) (string, error) { return note, f(ctx, i) })
+}
+
+func (e *evaluation) work(ctx context.Context, n int, f func(ctx context.Context, i int) (note string, err error)) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(e.Workers)
-	for which, s := range e.sides {
-		for i := range n {
-			g.Go(func() error {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if err := f(ctx, s, which, i); err != nil {
-					return err
-				}
-				progress.Tell(ctx, progress.Report{Done: e.done.Add(1), Total: e.total, Unit: "examples", Note: s.name + " " + note})
-				return nil
-			})
-		}
+	for i := range n {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			note, err := f(ctx, i)
+			if err != nil {
+				return err
+			}
+			progress.Tell(ctx, progress.Report{Done: e.done.Add(1), Total: e.total, Unit: "examples", Note: note})
+			return nil
+		})
 	}
 	return g.Wait()
 }

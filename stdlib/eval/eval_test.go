@@ -52,7 +52,7 @@ func replies(t testing.TB, stream string) []Example {
 	var out []Example
 	for _, m := range truth.Messages {
 		if m.Kind == "reply" {
-			out = append(out, Example{m.ID, stream, truth.Sentences[m.Sentence].Text, body[m.ID]})
+			out = append(out, Example{ID: m.ID, Stream: stream, Prompt: truth.Sentences[m.Sentence].Text, Response: body[m.ID]})
 		}
 	}
 	return out
@@ -237,7 +237,7 @@ func TestSameReportForAnyWorkersAndOrder(t *testing.T) {
 func TestLongPromptsAreNamedAndLeftOut(t *testing.T) {
 	f := open(t)
 	o := Options{RankAtMost: 3, AskAtMost: 3, Resamples: 20, Candidates: 5}
-	holdout := append([]Example{{"long", "s9", strings.Repeat("soup ", 700), "lol"}}, f.holdout[:6]...)
+	holdout := append([]Example{{ID: "long", Stream: "s9", Prompt: strings.Repeat("soup ", 700), Response: "lol"}}, f.holdout[:6]...)
 	r, err := Run(t.Context(), f.base, f.format, f.tuned, holdout, f.training, o)
 	if err != nil {
 		t.Fatal(err)

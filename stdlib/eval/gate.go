@@ -22,6 +22,14 @@ const (
 	LengthDivergence Metric = "length divergence" // of the tuned model
 	EmoteDivergence  Metric = "emote divergence"  // of the tuned model
 	Memorised        Metric = "memorised"         // share of the tuned model's answers that are long training responses
+
+	CasingDivergence      Metric = "casing divergence"      // of the tuned model
+	PunctuationDivergence Metric = "punctuation divergence" // of the tuned model
+	TimingDivergence      Metric = "timing divergence"      // of the tuned model
+	Mauve                 Metric = "MAUVE"                  // of the tuned model
+	GeneralRise           Metric = "general rise"           // of the perplexity of plain answers, relative: 0.1 is a rise by 10 %
+	GeneralDrift          Metric = "general drift"          // of the tuned model from the base on plain questions, nats a token
+	Leaked                Metric = "leaked"                 // share of the holdout that nearly stands in training
 )
 
 // Rubric is the pass rate of the tuned model in the named suite.
@@ -55,6 +63,29 @@ func (r *Report) Metric(m Metric) (Measure, bool) {
 		return r.Style.EmoteDivergence.Tuned, true
 	case Memorised:
 		return r.Memorisation.Long.Tuned, true
+	case CasingDivergence:
+		return r.Style.CasingDivergence.Tuned, true
+	case PunctuationDivergence:
+		return r.Style.PunctuationDivergence.Tuned, true
+	case Mauve:
+		return r.Style.Mauve.Tuned, true
+	case TimingDivergence:
+		if r.Style.Timing != nil {
+			return r.Style.Timing.Divergence.Tuned, true
+		}
+	case GeneralRise:
+		if r.General != nil {
+			return r.General.Perplexity.Change, true
+		}
+	case GeneralDrift:
+		if r.General != nil {
+			return r.General.Drift, true
+		}
+	case Leaked:
+		if r.Leaks != nil {
+			share := r.Leaks.Share()
+			return Measure{share, share, share}, true
+		}
 	}
 	if name, ok := strings.CutPrefix(string(m), string(rubricPrefix)); ok {
 		if i := slices.IndexFunc(r.Suites, func(s SuiteReport) bool { return s.Name == name }); i >= 0 {

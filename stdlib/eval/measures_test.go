@@ -1,11 +1,14 @@
 package eval
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func near(a, b float64) bool { return math.Abs(a-b) < 1e-9 }
@@ -106,7 +109,7 @@ func TestCandidatesFollowTheProtocol(t *testing.T) {
 	for i := range 5 {
 		training = append(training, Example{Response: fmt.Sprintf("wizard talk %d", i)})
 	}
-	g := promptGroup{"s", "the wizard is down", []string{"wizard in shambles", "gg"}}
+	g := promptGroup{stream: "s", prompt: "the wizard is down", truths: []string{"wizard in shambles", "gg"}}
 	p := newPool(training, []Example{{Response: "gg"}, {Response: "wizard in shambles"}})
 	list := p.candidates(g, 100, 1)
 	if len(list) != 100 || !slices.Equal(list[:2], g.truths) {
@@ -140,7 +143,8 @@ func TestCandidatesFollowTheProtocol(t *testing.T) {
 }
 
 func TestGroupPrompts(t *testing.T) {
-	groups := groupPrompts([]Example{{"1", "a", "p", "lol"}, {"2", "a", "p", "LOL"}, {"3", "a", "p", "gg"}, {"4", "b", "p", "lol"}})
+	groups := groupPrompts([]Example{{ID: "1", Stream: "a", Prompt: "p", Response: "lol"}, {ID: "2", Stream: "a", Prompt: "p", Response: "LOL"},
+		{ID: "3", Stream: "a", Prompt: "p", Response: "gg"}, {ID: "4", Stream: "b", Prompt: "p", Response: "lol"}})
 	if len(groups) != 2 || !slices.Equal(groups[0].truths, []string{"lol", "gg"}) || groups[1].stream != "b" {
 		t.Errorf("%+v", groups)
 	}
@@ -179,9 +183,27 @@ cases:
 		"garlic lol as an AI runPog, one two": {"lacks: at most 5 words", "lacks: lowercase", "has: any of as an ai"},
 		"":                                    {"lacks: any of garlic, the stairs", "lacks: all of lol", "lacks: matches ^[a-z]", "lacks: at least 2 words", "lacks: at least 1 emotes"},
 	} {
-		if j := c.judge(answer, newEmoteCounter(nil)); !slices.Equal(j.Failed, want) || j.Passed != (want == nil) {
+		if j := c.judge(answer, newEmoteCounter(nil), nil); !slices.Equal(j.Failed, want) || j.Passed != (want == nil) {
 			t.Errorf("%q: %q, want %q", answer, j.Failed, want)
 		}
+	}
+}
+
+func TestJudgedRules(t *testing.T) {
+	s, err := ParseSuite([]byte("name: n\ncases:\n  - name: a\n    prompt: p\n    require:\n      - judge: it sounds bored\n    forbid:\n      - judge: it is rude\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verdicts := map[string]bool{"it sounds bored": true}
+	c := s.Cases[0]
+	if !slices.Equal(c.criteria(), []string{"it sounds bored", "it is rude"}) {
+		t.Errorf("criteria %q", c.criteria())
+	}
+	if j := c.judge("meh", nil, verdicts); !j.Passed {
+		t.Errorf("%+v", j)
+	}
+	if j := c.judge("meh", nil, map[string]bool{"it is rude": true}); !slices.Equal(j.Failed, []string{"lacks: judged that it sounds bored", "has: judged that it is rude"}) {
+		t.Errorf("%+v", j)
 	}
 }
 
@@ -213,6 +235,120 @@ func TestTableIsSafeForChat(t *testing.T) {
 	}
 }
 
+func TestKindsOfCasingAndEnding(t *testing.T) {
+	emotes := newEmoteCounter([]string{"LUL"})
+	for text, want := range map[string]int{"": noLetters, "LUL 123": noLetters, "ok": lowerCase, "NO WAY": upperCase, "A": sentenceCase, "Both are fine.": sentenceCase,
+		"Both, I'd say": sentenceCase, "I think I do": sentenceCase, "ok I do": lowerCase, "gg Wizard": mixedCase, "Gg Wizard": mixedCase, "PogChamp ok": lowerCase, "中文": lowerCase} {
+		if got := emotes.casing(text); got != want {
+			t.Errorf("the casing of %q is %d, want %d", text, got, want)
+		}
+	}
+	for text, want := range map[string]int{"": bare, "ok": bare, "ok.": period, "ok . ": period, "no!": exclamation, "no!!": repeated, "why?": question, "what?!": repeated,
+		"well...": ellipsis, "well…": ellipsis, "...": ellipsis, "(yes)": otherMark, "😂": bare} {
+		if got := ending(text); got != want {
+			t.Errorf("the ending of %q is %d, want %d", text, got, want)
+		}
+	}
+}
+
+// TestFrontier holds the area against the same computed with numpy by testdata/mauve.py, which follows the authors'
+// published formulas.
+func TestFrontier(t *testing.T) {
+	data, err := os.ReadFile("testdata/mauve.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cases []struct {
+		P, Q []float64
+		Area float64
+	}
+	if err := json.Unmarshal(data, &cases); err != nil || len(cases) < 8 {
+		t.Fatal(err, len(cases))
+	}
+	for _, c := range cases {
+		p, q := slices.Clone(c.P), slices.Clone(c.Q)
+		smooth(p)
+		smooth(q)
+		if got := frontierArea(p, q); math.Abs(got-c.Area) > 1e-9 {
+			t.Errorf("%v against %v: %v, want %v", c.P, c.Q, got, c.Area)
+		}
+	}
+}
+
+func TestKMeansFindsClouds(t *testing.T) {
+	random := randomFor(1, "clouds")
+	var points [][]float64
+	for i := range 120 {
+		p := make([]float64, 8)
+		for j := range p {
+			p[j] = random.NormFloat64() * 0.1
+		}
+		p[i%4] += 3
+		points = append(points, p)
+	}
+	cells := kMeans(points, 4, randomFor(2, "start"))
+	for i := range points {
+		if cells[i] != cells[i%4] {
+			t.Fatalf("point %d of cloud %d is in cell %d, not %d", i, i%4, cells[i], cells[i%4])
+		}
+	}
+	same := make([][]float64, 10) // no clouds at all
+	for i := range same {
+		same[i] = []float64{1, 2}
+	}
+	kMeans(same, 3, randomFor(2, "start"))
+}
+
+func TestTimingTellsCrowdsFromThinkers(t *testing.T) {
+	var training []Example
+	for i := range 40 {
+		training = append(training, Example{Response: "lol", Delay: 1500 * time.Millisecond},
+			Example{Response: fmt.Sprintf("honey goes well with number %d of these", i), Delay: 9 * time.Second})
+	}
+	e := &evaluation{Options: Options{Resamples: 50}, training: training}
+	asked := func(base, tuned string) []answered {
+		var list []answered
+		for range 20 {
+			list = append(list, answered{promptGroup{truths: []string{"lol"}, delays: []time.Duration{1200 * time.Millisecond}}, [2]string{base, tuned}})
+		}
+		return list
+	}
+	timing := e.timing(asked("honey goes well with it", "LOL"))
+	if !near(timing.Divergence.Base.Value, 1) || !near(timing.Divergence.Tuned.Value, 0) || !near(timing.Floor, 0) {
+		t.Errorf("%+v", timing)
+	}
+	// A text that is like none goes by its length: all of one word were quick.
+	if timing := e.timing(asked("strange", "many words that nobody has said before")); !near(timing.Divergence.Base.Value, 0) || timing.Divergence.Tuned.Value < 0.5 {
+		t.Errorf("%+v", timing)
+	}
+	for i := range training {
+		training[i].Delay = 0
+	}
+	if (&evaluation{Options: Options{Resamples: 5}, training: training}).timing(asked("a", "b")) != nil {
+		t.Error("timing without delays")
+	}
+}
+
+func TestLeaksAreCounted(t *testing.T) {
+	const pasta = "imagine paying for a stream where the soup is always burning"
+	e := &evaluation{holdout: []Example{{ID: "a", Prompt: "one", Response: "lol"}, {ID: "b", Prompt: "two", Response: pasta}, {ID: "c", Prompt: "three", Response: "fresh"}},
+		training: []Example{{ID: "x", Prompt: "one", Response: "LOL"}, {ID: "y", Prompt: "four", Response: pasta + "!"}}}
+	r := &Report{}
+	if err := e.leaks(r); err != nil {
+		t.Fatal(err)
+	}
+	l := r.Leaks
+	if l.Holdout != 3 || l.Both != 1 || l.Responses != 1 || len(l.Examples) != 2 || l.Examples[1].Training != "y" {
+		t.Errorf("%+v", l)
+	}
+	if err := (Gate{AtMost(Leaked, 0)}).Err(r); err == nil {
+		t.Error("a leak passed the gate")
+	}
+	if err := (Gate{AtMost(GeneralRise, 1)}).Err(r); err == nil || !strings.Contains(err.Error(), "has no general rise") {
+		t.Errorf("a report without plain questions: %v", err)
+	}
+}
+
 func FuzzParseSuite(f *testing.F) {
 	f.Add([]byte(kitchen), "garlic lol")
 	f.Add([]byte("name: &a x\ncases: [*a]"), "")
@@ -222,7 +358,7 @@ func FuzzParseSuite(f *testing.F) {
 			return
 		}
 		for _, c := range s.Cases {
-			c.judge(answer, newEmoteCounter(nil))
+			c.judge(answer, newEmoteCounter(nil), nil)
 		}
 	})
 }

@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // promptGroup is a prompt with all the responses that it really got.
 type promptGroup struct {
 	stream, prompt string
-	truths         []string // distinct, in the examples' order
+	truths         []string        // distinct, in the examples' order
+	delays         []time.Duration // of the truths; 0 where not known
 }
 
 func groupPrompts(examples []Example) []promptGroup {
@@ -30,7 +32,7 @@ func groupPrompts(examples []Example) []promptGroup {
 			groups = append(groups, promptGroup{stream: x.Stream, prompt: x.Prompt})
 		}
 		if !slices.ContainsFunc(groups[i].truths, func(t string) bool { return normal(t) == normal(x.Response) }) {
-			groups[i].truths = append(groups[i].truths, x.Response)
+			groups[i].truths, groups[i].delays = append(groups[i].truths, x.Response), append(groups[i].delays, x.Delay)
 		}
 	}
 	return groups

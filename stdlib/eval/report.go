@@ -28,6 +28,8 @@ type Report struct {
 	Ranking      Ranking       `json:"ranking"`
 	Style        StyleReport   `json:"style"`
 	Memorisation Memorisation  `json:"memorisation"`
+	General      *General      `json:"general,omitempty"`
+	Leaks        *Leaks        `json:"leaks,omitempty"`
 	Suites       []SuiteReport `json:"suites,omitempty"`
 
 	Skipped   []Skipped       `json:"skipped,omitempty"` // examples that were not scored, and why
@@ -56,6 +58,17 @@ type StyleReport struct {
 	Tuned            Style    `json:"tuned"`
 	LengthDivergence Compared `json:"length_divergence"` // Jensen–Shannon, of word counts, in bits: 0 alike, 1 wholly apart
 	EmoteDivergence  Compared `json:"emote_divergence"`  // the same of emote counts
+
+	CasingDivergence      Compared `json:"casing_divergence"`      // of kinds of casing: lower, UPPER, Sentence, miXed, none
+	PunctuationDivergence Compared `json:"punctuation_divergence"` // of endings: none, . ! ? …, repeated, others
+	Timing                *Timing  `json:"timing,omitempty"`       // nil where delays are not known
+	Mauve                 Compared `json:"mauve"`                  // area under the divergence frontier: 1 alike, near 0 apart
+}
+
+// Timing compares how soon people wrote the real responses with how soon they write texts such as the answers.
+type Timing struct {
+	Divergence Compared `json:"divergence"` // Jensen–Shannon, in bits
+	Floor      float64  `json:"floor"`      // that of the real responses when their own times are not looked at
 }
 
 // Memorisation is the share of answers that are a training response word for word. Chat repeats itself, so the share
@@ -122,6 +135,10 @@ func roundValue(v reflect.Value) {
 		if err == nil {
 			v.SetFloat(short)
 		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			roundValue(v.Elem())
+		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			roundValue(v.Field(i))
@@ -176,8 +193,18 @@ func (r *Report) Rows() []Row {
 		{"MRR", "higher", r.Ranking.MRR, false},
 		{"length divergence", "lower", r.Style.LengthDivergence, false},
 		{"emote divergence", "lower", r.Style.EmoteDivergence, false},
-		{"memorised, any length", "", r.Memorisation.Any, false},
-		{"memorised, 5 words or more", "lower", r.Memorisation.Long, false},
+		{"casing divergence", "lower", r.Style.CasingDivergence, false},
+		{"punctuation divergence", "lower", r.Style.PunctuationDivergence, false},
+	}
+	if r.Style.Timing != nil {
+		rows = append(rows, Row{"timing divergence", "lower", r.Style.Timing.Divergence, false})
+	}
+	rows = append(rows,
+		Row{"MAUVE", "higher", r.Style.Mauve, false},
+		Row{"memorised, any length", "", r.Memorisation.Any, false},
+		Row{"memorised, 5 words or more", "lower", r.Memorisation.Long, false})
+	if r.General != nil {
+		rows = append(rows, Row{"perplexity of plain answers", "lower", r.General.Perplexity, true})
 	}
 	for _, s := range r.Suites {
 		rows = append(rows, Row{"rubric " + s.Name, "higher", s.Passed, false})
@@ -216,6 +243,12 @@ func (r *Report) Table() string {
 		fmt.Fprintf(&b, " (%d at least: there are not %d different responses)", r.Ranking.FewestCandidates, r.Ranking.Wanted)
 	}
 	b.WriteString(".\n")
+	if g := r.General; g != nil {
+		fmt.Fprintf(&b, "On %d plain questions the tuned model's next token is %.3g nats from the base's (%.3g to %.3g).\n", g.Prompts, g.Drift.Value, g.Drift.Low, g.Drift.High)
+	}
+	if l := r.Leaks; l != nil {
+		fmt.Fprintf(&b, "Leaks: of %d held-out examples %d have prompt and response of a training example, %d a long response like one, %d a prompt like one.\n", l.Holdout, l.Both, l.Responses, l.Prompts)
+	}
 	if n := len(r.Skipped); n > 0 {
 		fmt.Fprintf(&b, "Left out: %d; the first, %s: %s.\n", n, markdown.Text(r.Skipped[0].ID), markdown.Text(r.Skipped[0].Reason))
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/generate"
@@ -224,41 +225,138 @@ func jensenShannon(p, q []float64) float64 {
 	return max(0, d)
 }
 
-// divergence compares, over prompts, how counts are spread in the real responses and in the answers.
-func (e *evaluation) divergence(asked []answered, edges []int, count func(string) int) Compared {
-	type bins struct {
-		real []int
-		made [2]int
-	}
-	all := make([]bins, len(asked))
+// divergence compares, over prompts, how the real responses and the answers are spread over bins. real gives the
+// distribution of each real response to a prompt, made that of an answer.
+func (e *evaluation) divergence(asked []answered, bins int, real func(answered) [][]float64, made func(string) []float64) Compared {
+	realOf, madeOf := make([][][]float64, len(asked)), make([][2][]float64, len(asked))
 	for i, a := range asked {
-		for _, t := range a.truths {
-			all[i].real = append(all[i].real, bin(edges, count(t)))
-		}
+		realOf[i] = real(a)
 		for k := range a.made {
-			all[i].made[k] = bin(edges, count(a.made[k]))
+			madeOf[i][k] = made(a.made[k])
 		}
 	}
 	return bootstrap(len(asked), e.Seed, e.Resamples, func(weights []int) (float64, float64) {
-		real, made := make([]float64, len(edges)+1), [2][]float64{make([]float64, len(edges)+1), make([]float64, len(edges)+1)}
+		var all [3][]float64 // real, base, tuned
+		for k := range all {
+			all[k] = make([]float64, bins)
+		}
 		var reals, prompts float64
 		for i, w := range weights {
-			for _, b := range all[i].real {
-				real[b] += float64(w)
+			if w == 0 {
+				continue
+			}
+			for _, h := range realOf[i] {
+				for bin, share := range h {
+					all[0][bin] += float64(w) * share
+				}
 				reals += float64(w)
 			}
-			for k, b := range all[i].made {
-				made[k][b] += float64(w)
+			for k, h := range madeOf[i] {
+				for bin, share := range h {
+					all[k+1][bin] += float64(w) * share
+				}
 			}
 			prompts += float64(w)
 		}
-		for b := range real {
-			real[b] /= reals
-			made[0][b] /= prompts
-			made[1][b] /= prompts
+		for bin := range bins {
+			all[0][bin] /= max(1, reals)
+			all[1][bin] /= prompts
+			all[2][bin] /= prompts
 		}
-		return jensenShannon(real, made[0]), jensenShannon(real, made[1])
+		return jensenShannon(all[0], all[1]), jensenShannon(all[0], all[2])
 	}, difference)
+}
+
+// kinds compares how texts are spread over kinds.
+func (e *evaluation) kinds(asked []answered, n int, kind func(string) int) Compared {
+	made := func(s string) []float64 { return one(n, kind(s)) }
+	return e.divergence(asked, n, func(a answered) [][]float64 {
+		var out [][]float64
+		for _, t := range a.truths {
+			out = append(out, made(t))
+		}
+		return out
+	}, made)
+}
+
+// The kinds of casing.
+const (
+	noLetters = iota // or emotes alone
+	lowerCase
+	upperCase    // ALL OF IT, two letters or more
+	sentenceCase // A capital first, and none after it but in I
+	mixedCase
+	casings
+)
+
+// casing is a text's kind of casing, emotes aside.
+func (c emoteCounter) casing(text string) int {
+	capitals, letters := 0, 0
+	first := false // the first letter is a capital
+	for _, w := range words(text) {
+		if c.is(w) {
+			continue
+		}
+		for _, r := range w {
+			if !unicode.IsLetter(r) {
+				continue
+			}
+			if unicode.IsUpper(r) {
+				if letters == 0 {
+					first = true
+				}
+				if letters == 0 || w != "I" && !strings.HasPrefix(w, "I'") {
+					capitals++
+				}
+			}
+			letters++
+		}
+	}
+	switch {
+	case letters == 0:
+		return noLetters
+	case capitals == 0:
+		return lowerCase
+	case capitals == letters && letters > 1:
+		return upperCase
+	case first && capitals == 1:
+		return sentenceCase
+	}
+	return mixedCase
+}
+
+// The kinds of ending.
+const (
+	bare = iota // a letter, a digit, an emote
+	period
+	exclamation
+	question
+	ellipsis
+	repeated // "!!", "?!"
+	otherMark
+	endings
+)
+
+// ending is how a text ends.
+func ending(text string) int {
+	text = strings.TrimSpace(text)
+	tail := text[len(strings.TrimRight(text, ".!?…")):]
+	switch {
+	case tail == "":
+		if r, _ := utf8.DecodeLastRuneInString(text); unicode.IsPunct(r) {
+			return otherMark
+		}
+		return bare
+	case tail == ".":
+		return period
+	case tail == "!":
+		return exclamation
+	case tail == "?":
+		return question
+	case strings.Trim(tail, ".…") == "":
+		return ellipsis
+	}
+	return repeated
 }
 
 // answered is a prompt with its real responses and both models' answers.
@@ -296,8 +394,14 @@ func (e *evaluation) answers(ctx context.Context, r *Report, prompts []promptGro
 	emotes := newEmoteCounter(e.Emotes)
 	r.Style = StyleReport{
 		Real: describe(real, emotes), Base: describe(kept[0], emotes), Tuned: describe(kept[1], emotes),
-		LengthDivergence: e.divergence(asked, lengthBins, func(s string) int { return len(words(s)) }),
-		EmoteDivergence:  e.divergence(asked, emoteBins, emotes.count),
+		LengthDivergence:      e.kinds(asked, len(lengthBins)+1, func(s string) int { return bin(lengthBins, len(words(s))) }),
+		EmoteDivergence:       e.kinds(asked, len(emoteBins)+1, func(s string) int { return bin(emoteBins, emotes.count(s)) }),
+		CasingDivergence:      e.kinds(asked, casings, emotes.casing),
+		PunctuationDivergence: e.kinds(asked, endings, ending),
+		Timing:                e.timing(asked),
+	}
+	if err := e.mauve(ctx, r, asked); err != nil {
+		return err
 	}
 	r.Memorisation = e.memorisation(asked)
 	return nil

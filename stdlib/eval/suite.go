@@ -53,6 +53,7 @@ type Rule struct {
 	MaxWords  *int     `yaml:"max_words" json:"max_words,omitempty"` // at most so many
 	Emotes    *int     `yaml:"emotes" json:"emotes,omitempty"`       // at least so many emotes
 	Lowercase bool     `yaml:"lowercase" json:"lowercase,omitempty"` // no capital letters, emotes aside
+	Judge     string   `yaml:"judge" json:"judge,omitempty"`         // a model says that this is so of the answer: "it sounds bored"
 
 	pattern *regexp.Regexp
 }
@@ -120,7 +121,7 @@ func (c *Case) check() error {
 
 func (r *Rule) compile() error {
 	set := 0
-	for _, is := range []bool{len(r.AnyOf) > 0, len(r.AllOf) > 0, r.Matches != "", r.MinWords != nil, r.MaxWords != nil, r.Emotes != nil, r.Lowercase} {
+	for _, is := range []bool{len(r.AnyOf) > 0, len(r.AllOf) > 0, r.Matches != "", r.MinWords != nil, r.MaxWords != nil, r.Emotes != nil, r.Lowercase, r.Judge != ""} {
 		if is {
 			set++
 		}
@@ -154,13 +155,20 @@ func (r *Rule) String() string {
 		return fmt.Sprintf("at most %d words", *r.MaxWords)
 	case r.Emotes != nil:
 		return fmt.Sprintf("at least %d emotes", *r.Emotes)
+	case r.Judge != "":
+		return "judged that " + r.Judge
 	}
 	return "lowercase"
 }
 
-// holds judges an answer.
-func (r *Rule) holds(answer string, emotes emoteCounter) bool {
+// Judge is a model that says whether something is so of an answer to a prompt.
+type Judge func(ctx context.Context, criterion, prompt, answer string) (bool, error)
+
+// holds says whether an answer has the trait. verdicts are a judge's, by criterion.
+func (r *Rule) holds(answer string, emotes emoteCounter, verdicts map[string]bool) bool {
 	switch {
+	case r.Judge != "":
+		return verdicts[r.Judge]
 	case len(r.AnyOf) > 0:
 		return slices.ContainsFunc(r.AnyOf, func(p string) bool { return says(answer, p) })
 	case len(r.AllOf) > 0:
@@ -219,6 +227,7 @@ func (e *evaluation) rubrics(ctx context.Context, r *Report) error {
 			}
 		}
 		made := [2][]string{make([]string, len(tasks)), make([]string, len(tasks))}
+		verdicts := [2][]map[string]bool{make([]map[string]bool, len(tasks)), make([]map[string]bool, len(tasks))}
 		err := e.each(ctx, len(tasks), "rubric "+suite.Name, func(ctx context.Context, s side, which, i int) error {
 			c := cases[tasks[i].c]
 			a, err := s.Answer(ctx, []chattemplate.Message{{Role: "user", Content: c.Prompt}}, generate.Options{Sampling: e.Sampling, MaxTokens: e.MaxTokens,
@@ -227,6 +236,19 @@ func (e *evaluation) rubrics(ctx context.Context, r *Report) error {
 				return fmt.Errorf("rubric %s: case %q: %w", suite.Name, c.Name, err)
 			}
 			made[which][i] = strings.TrimSpace(a.Text)
+			for _, criterion := range c.criteria() {
+				if e.Judge == nil {
+					return fmt.Errorf("rubric %s: case %q asks a judge whether %s: name a model that judges", suite.Name, c.Name, criterion)
+				}
+				said, err := e.Judge(ctx, criterion, c.Prompt, made[which][i])
+				if err != nil {
+					return fmt.Errorf("rubric %s: case %q: judge: %w", suite.Name, c.Name, err)
+				}
+				if verdicts[which][i] == nil {
+					verdicts[which][i] = map[string]bool{}
+				}
+				verdicts[which][i][criterion] = said
+			}
 			return nil
 		})
 		if err != nil {
@@ -241,7 +263,7 @@ func (e *evaluation) rubrics(ctx context.Context, r *Report) error {
 					continue
 				}
 				for which := range made {
-					j := c.judge(made[which][k], emotes)
+					j := c.judge(made[which][k], emotes, verdicts[which][k])
 					if j.Passed {
 						passed[which][i] += 1 / float64(c.Samples)
 					}
@@ -270,16 +292,29 @@ func (e *evaluation) rubrics(ctx context.Context, r *Report) error {
 	return nil
 }
 
+// criteria are what the case's rules ask of a judge.
+func (c Case) criteria() []string {
+	var list []string
+	for _, rules := range [][]Rule{c.Require, c.Forbid} {
+		for _, r := range rules {
+			if r.Judge != "" {
+				list = append(list, r.Judge)
+			}
+		}
+	}
+	return list
+}
+
 // judge holds an answer against the case's rules.
-func (c Case) judge(answer string, emotes emoteCounter) Judged {
+func (c Case) judge(answer string, emotes emoteCounter, verdicts map[string]bool) Judged {
 	j := Judged{Answer: answer}
 	for i := range c.Require {
-		if !c.Require[i].holds(answer, emotes) {
+		if !c.Require[i].holds(answer, emotes, verdicts) {
 			j.Failed = append(j.Failed, "lacks: "+c.Require[i].String())
 		}
 	}
 	for i := range c.Forbid {
-		if c.Forbid[i].holds(answer, emotes) {
+		if c.Forbid[i].holds(answer, emotes, verdicts) {
 			j.Failed = append(j.Failed, "has: "+c.Forbid[i].String())
 		}
 	}

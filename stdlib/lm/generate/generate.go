@@ -27,6 +27,9 @@ func New(model *transformer.Model, format *chattemplate.Format) *Generator {
 	return &Generator{model, format}
 }
 
+// Model returns the generator's model.
+func (g *Generator) Model() *transformer.Model { return g.model }
+
 // Format returns the generator's format.
 func (g *Generator) Format() *chattemplate.Format { return g.format }
 
