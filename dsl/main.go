@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"banter/dsl/console"
+	"banter/dsl/memo"
 )
 
 // Main runs a recipe. params is a pointer to a struct whose fields, with their present values as defaults, are what a
@@ -86,6 +87,9 @@ func standalone(params any, body func()) int {
 			if err := SetParams(params, given); err != nil {
 				return err
 			}
+			if err := s.declare(params); err != nil {
+				return err
+			}
 			body()
 			return nil
 		})
@@ -130,7 +134,7 @@ func Finish(s *Session, show *console.Console, name string, err error) int {
 		}
 		summary.Exports = s.Exports()
 		if err == nil {
-			err = s.store.SetRoots(name, s.Keys())
+			err = s.store.SetRoot(memo.Root{Name: name, Keys: s.Keys(), About: s.about()})
 		}
 	}
 	var gate *GateError

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ type shared struct {
 	mu         sync.Mutex
 	steps      []Ran
 	exports    []string
+	trainings  []Training           // that a dry run came to
 	given      []Param              // what Main was given, as this run has it
 	modelFiles map[string]memo.File // that were asked for, as they were then
 }
@@ -189,6 +191,21 @@ func (s *Session) Keys() []memo.Key {
 	return keys
 }
 
+// about says how the run was called: what it takes to run it again, and to compare it.
+func (s *Session) about() map[string]string {
+	about := map[string]string{"out": s.out}
+	if dir, err := os.Getwd(); err == nil {
+		about["dir"] = dir
+	}
+	for _, p := range s.Given() {
+		about["param."+p.Name] = p.Default
+	}
+	for name, value := range s.params {
+		about["set."+strings.ToLower(name)] = value
+	}
+	return about
+}
+
 // Run lets the verbs that body says work in this session until ctx is done. A verb's failure comes back as an [*Error];
 // any other panic goes on.
 func (s *Session) Run(ctx context.Context, body func() error) (err error) {
@@ -281,7 +298,7 @@ func (s *Session) do(step memo.Step, work func(context.Context, *memo.Draft) err
 	}
 	say(event.Event{State: event.Started})
 	ctx := progress.With(s.ctx, func(r progress.Report) {
-		say(event.Event{State: event.Progress, Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note})
+		say(event.Event{State: event.Progress, Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note, Values: r.Values})
 	})
 	m, outcome, err := s.store.Do(ctx, step, work)
 	seconds := time.Since(began).Seconds()

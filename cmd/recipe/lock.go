@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -45,68 +44,37 @@ type diffCmd struct {
 	storeFlag
 	A    string `arg:"" help:"A lock file; or a recipe, which is taken by its lock file or, if it has none, by its last run."`
 	B    string `arg:"" help:"The other."`
+	Runs bool   `help:"Take recipes by their last runs even where they have lock files."`
+	All  bool   `help:"Show the metrics that are the same, too."`
 	JSON bool   `help:"Answer as one JSON object." name:"json"`
 }
 
-func (c *diffCmd) Run(ctx context.Context, s streams) error {
-	a, err := c.side(ctx, s, c.A)
+func (c *diffCmd) Run(s streams) error {
+	a, err := c.side(s, c.A)
 	if err != nil {
 		return err
 	}
-	b, err := c.side(ctx, s, c.B)
+	b, err := c.side(s, c.B)
 	if err != nil {
 		return err
 	}
-	comparison := recipe.Compare(a, b)
+	comparison := recipe.Compare(a, b, c.All)
 	if c.JSON {
 		return printJSON(s.out, comparison)
 	}
 	return comparison.Write(s.out, c.A, c.B)
 }
 
-func (c *diffCmd) side(ctx context.Context, s streams, file string) (*recipe.Lock, error) {
+func (c *diffCmd) side(s streams, file string) (*recipe.Lock, error) {
 	if filepath.Ext(file) == ".lock" {
 		return recipe.ReadLock(file)
 	}
-	if _, err := os.Stat(recipe.LockFile(file)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(recipe.LockFile(file)); !c.Runs && !errors.Is(err, fs.ErrNotExist) {
 		return recipe.ReadLock(recipe.LockFile(file))
 	}
 	store, err := c.open(s)
 	if err != nil {
 		return nil, err
 	}
-	l, err := recipe.LastRun(store, file)
-	if err != nil {
-		return nil, err
-	}
-	params, err := recipe.Params(ctx, file, interpret)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range params { // the defaults: what a run was given besides is in its lock only
-		l.Params = append(l.Params, recipe.LockedParam{Name: p.Name, Value: p.Default})
-	}
-	return l, nil
-}
-
-type forgetCmd struct {
-	storeFlag
-	Author string `help:"The author's hash, as author_hash in the tables has it." xor:"whom" required:"" placeholder:"HASH"`
-	Stream string `help:"The stream's id." xor:"whom" required:"" placeholder:"ID"`
-	JSON   bool   `help:"Answer as one JSON object." name:"json"`
-}
-
-func (c *forgetCmd) Run(ctx context.Context, s streams) error {
-	store, err := c.open(s)
-	if err != nil {
-		return err
-	}
-	t, err := recipe.Forget(ctx, store, recipe.Whom{Author: c.Author, Stream: c.Stream})
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(s.out, t)
-	}
-	return t.Write(s.out)
+	return recipe.LastRun(store, file)
 }

@@ -299,7 +299,7 @@ func TestAdversarial(t *testing.T) {
 			s := w.open()
 			list, err := s.Manifests()
 			w.ok(err)
-			w.ok(s.SetRoots("recipe", []Key{list[0].Key}))
+			w.ok(s.SetRoot(Root{Name: "recipe", Keys: []Key{list[0].Key}}))
 			_, err = s.GC(context.Background(), 0, false)
 			w.ok(err)
 		},

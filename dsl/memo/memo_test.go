@@ -535,7 +535,7 @@ func TestGCKeepsRootsAndMeetsItsBudget(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.SetRoots("recipe", keys[:2]); err != nil {
+	if err := s.SetRoot(Root{Name: "recipe", Keys: keys[:2]}); err != nil {
 		t.Fatal(err)
 	}
 	dry, err := s.GC(context.Background(), 5000, true)

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -248,68 +250,84 @@ func (s *Store) Resolve(prefix string) (Manifest, error) {
 	return found[0], nil
 }
 
-// SetRoots records the keys that the run named name needs, so that gc keeps them.
-func (s *Store) SetRoots(name string, keys []Key) error {
-	keys = slices.Clone(keys)
+// Root is a run that ended well: the steps that it needs, which gc keeps, and how it was called.
+type Root struct {
+	Name  string            // of the recipe
+	Keys  []Key             // in order
+	About map[string]string // by name, words without spaces: "dir", "param.fdr"
+}
+
+// SetRoot records what the run named r.Name needs.
+func (s *Store) SetRoot(r Root) error {
+	keys := slices.Clone(r.Keys)
 	slices.Sort(keys)
-	keys = slices.Compact(keys)
 	var b strings.Builder
-	for _, k := range keys {
+	b.WriteString(r.Name + "\n")
+	for _, name := range slices.Sorted(maps.Keys(r.About)) {
+		b.WriteString(name + " " + strconv.Quote(r.About[name]) + "\n")
+	}
+	for _, k := range slices.Compact(keys) {
 		b.WriteString(string(k))
 		b.WriteByte('\n')
 	}
-	if err := s.writeFile(filepath.Join(rootsDir, string(Sum([]byte(name)))), []byte(name+"\n"+b.String()), false); err != nil {
+	if err := s.writeFile(filepath.Join(rootsDir, string(Sum([]byte(r.Name)))), []byte(b.String()), false); err != nil {
 		return s.problem("write to store", err)
 	}
 	return nil
 }
 
-// Roots returns the keys that the last run named name needed, in order, and whether there was one.
-func (s *Store) Roots(name string) ([]Key, bool, error) {
+func parseRoot(text string) Root {
+	name, lines, _ := strings.Cut(text, "\n")
+	r := Root{Name: name, About: map[string]string{}}
+	for line := range strings.Lines(lines) {
+		line = strings.TrimSuffix(line, "\n")
+		if Digest(line).Valid() {
+			r.Keys = append(r.Keys, Key(line))
+		} else if name, quoted, ok := strings.Cut(line, " "); ok {
+			if value, err := strconv.Unquote(quoted); err == nil {
+				r.About[name] = value
+			}
+		}
+	}
+	return r
+}
+
+// Root returns what the last run of that name was, and whether there was one.
+func (s *Store) Root(name string) (Root, bool, error) {
 	b, err := os.ReadFile(filepath.Join(s.dir, rootsDir, string(Sum([]byte(name)))))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, false, nil
+		return Root{}, false, nil
 	}
 	if err != nil {
-		return nil, false, s.problem("read store", err)
+		return Root{}, false, s.problem("read store", err)
 	}
-	_, lines, _ := strings.Cut(string(b), "\n")
-	var keys []Key
-	for line := range strings.FieldsSeq(lines) {
-		keys = append(keys, Key(line))
-	}
-	return keys, true, nil
+	return parseRoot(string(b)), true, nil
 }
 
-// RootNames lists the runs that have roots, sorted.
-func (s *Store) RootNames() ([]string, error) {
-	var names []string
+// Roots lists the runs that have roots, in order of their names.
+func (s *Store) Roots() ([]Root, error) {
+	var list []Root
 	err := s.walk(rootsDir, func(path string, _ fs.FileInfo) error {
 		b, err := os.ReadFile(path)
 		if err != nil {
 			return s.problem("read store", err)
 		}
-		name, _, _ := strings.Cut(string(b), "\n")
-		names = append(names, name)
+		list = append(list, parseRoot(string(b)))
 		return nil
 	})
-	slices.Sort(names)
-	return names, err
+	slices.SortFunc(list, func(a, b Root) int { return strings.Compare(a.Name, b.Name) })
+	return list, err
 }
 
-func (s *Store) roots() (map[Key]bool, error) {
+// wanted are the keys that some run needs.
+func (s *Store) wanted() (map[Key]bool, error) {
 	keep := map[Key]bool{}
-	err := s.walk(rootsDir, func(path string, _ fs.FileInfo) error {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return s.problem("read store", err)
+	list, err := s.Roots()
+	for _, r := range list {
+		for _, k := range r.Keys {
+			keep[k] = true
 		}
-		_, keys, _ := strings.Cut(string(b), "\n")
-		for k := range strings.FieldsSeq(keys) {
-			keep[Key(k)] = true
-		}
-		return nil
-	})
+	}
 	return keep, err
 }
 
@@ -361,7 +379,7 @@ func (s *Store) GC(ctx context.Context, budget int64, dryRun bool) (GCReport, er
 		return r, s.problem("lock", err)
 	}
 	defer gc.Close()
-	keep, err := s.roots()
+	keep, err := s.wanted()
 	if err != nil {
 		return r, err
 	}

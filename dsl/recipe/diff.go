@@ -16,7 +16,7 @@ type Comparison struct {
 	Params  []Side     `json:"params"`
 	Steps   []StepSide `json:"steps"`
 	Counts  []Side     `json:"counts"`  // steps by verb
-	Metrics []Side     `json:"metrics"` // that differ, or that one of the two has not
+	Metrics []Side     `json:"metrics"` // all, or those that differ and those that one of the two has not
 }
 
 // Side is one value in both; empty where one has it not.
@@ -35,8 +35,8 @@ type StepSide struct {
 	Changed []memo.Difference `json:"changed,omitempty"` // parts of the key
 }
 
-// Compare puts two recipes or runs side by side.
-func Compare(a, b *Lock) Comparison {
+// Compare puts two recipes or runs side by side, with all metrics or only those that differ.
+func Compare(a, b *Lock, all bool) Comparison {
 	c := Comparison{Params: []Side{}, Steps: []StepSide{}, Counts: []Side{}, Metrics: []Side{}}
 	params := func(l *Lock) []Side {
 		var list []Side
@@ -73,7 +73,7 @@ func Compare(a, b *Lock) Comparison {
 		}
 		return list
 	}
-	c.Metrics = beside(metrics(a), metrics(b), false)
+	c.Metrics = beside(metrics(a), metrics(b), all)
 	used := make([]bool, len(b.Steps))
 	for _, s := range a.Steps {
 		i := match(s, b.Steps, used)
@@ -133,7 +133,7 @@ func (c Comparison) Write(w io.Writer, nameA, nameB string) error {
 	}
 	part("parameters", c.Params)
 	part("steps by verb", c.Counts)
-	part("metrics that differ", c.Metrics)
+	part("metrics", c.Metrics)
 	if err := t.Flush(); err != nil {
 		return err
 	}

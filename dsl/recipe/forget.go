@@ -2,10 +2,14 @@ package recipe
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"banter/dsl/memo"
 	"banter/internal/problem"
@@ -27,7 +31,9 @@ type Touched struct {
 	Author  string        `json:"author,omitempty"`
 	Stream  string        `json:"stream,omitempty"`
 	Steps   []TouchedStep `json:"steps"`   // each after those that it reads
-	Recipes []string      `json:"recipes"` // whose last run needs one of the steps
+	Recipes []string      `json:"recipes"` // whose last run needs one of the steps, or one that is no longer there
+
+	salts []string // under which the author's hash was made
 }
 
 // TouchedStep is a step whose results hold something of whom is to be forgotten, or were made of such results.
@@ -51,7 +57,7 @@ func Forget(ctx context.Context, store *memo.Store, whom Whom) (*Touched, error)
 	for _, m := range all {
 		byKey[m.Key] = m
 	}
-	f := &forgetter{ctx: ctx, store: store, whom: whom, sent: map[message]bool{}, ids: map[string]bool{}}
+	f := &forgetter{ctx: ctx, store: store, whom: whom, sent: map[message]bool{}}
 	list := inOrder(byKey)
 	if whom.Author != "" {
 		if err := f.findAuthor(list); err != nil {
@@ -91,19 +97,16 @@ func Forget(ctx context.Context, store *memo.Store, whom Whom) (*Touched, error)
 			t.Steps = append(t.Steps, step)
 		}
 	}
-	names, err := store.RootNames()
+	roots, err := store.Roots()
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		keys, _, err := store.Roots(name)
-		if err != nil {
-			return nil, err
-		}
-		if anyOf(touched, keys) {
-			t.Recipes = append(t.Recipes, name)
+	for _, r := range roots {
+		if slices.ContainsFunc(r.Keys, func(k memo.Key) bool { _, there := byKey[k]; return touched[k] || !there }) {
+			t.Recipes = append(t.Recipes, r.Name)
 		}
 	}
+	t.salts = f.salts
 	return t, nil
 }
 
@@ -118,28 +121,22 @@ type forgetter struct {
 	ctx   context.Context
 	store *memo.Store
 	whom  Whom
-	sent  map[message]bool // the author's, as far as pairs name them
-	ids   map[string]bool  // the author's ids on chat platforms
+	sent  map[message]bool // the author's
+	salts []string         // under which one of these has the author's hash
 }
 
-// findAuthor learns from the pairs which messages an author's hash stands for, and from these who it is.
+// findAuthor finds the messages that an author's hash stands for, under each salt that a stored step used.
 func (f *forgetter) findAuthor(list []memo.Manifest) error {
+	salts := []string{""} // the default
 	for _, m := range list {
-		for _, o := range m.Outputs {
-			if o.Name != "pairs.parquet" {
-				continue
-			}
-			pairs, err := readTable(f.store, o, align.ReadPairs)
-			if err != nil {
-				return err
-			}
-			for _, p := range pairs {
-				if p.AuthorHash == f.whom.Author {
-					f.sent[message{p.Stream, p.MessageID}] = true
-				}
+		var o struct{ Salt string }
+		for _, p := range m.Parts {
+			if m.Verb == "align" && p.Name == "options" && json.Unmarshal([]byte(p.Value), &o) == nil && !slices.Contains(salts, o.Salt) {
+				salts = append(salts, o.Salt)
 			}
 		}
 	}
+	used := map[string]bool{}
 	for _, m := range list {
 		if m.Verb != "load" {
 			continue
@@ -149,11 +146,15 @@ func (f *forgetter) findAuthor(list []memo.Manifest) error {
 			return err
 		}
 		for i := range messages {
-			if id := messages[i].Author.ID; id != "" && f.sent[message{m.Label, messages[i].ID}] {
-				f.ids[id] = true
+			for _, salt := range salts {
+				if align.AuthorHash(salt, &messages[i].Author) == f.whom.Author {
+					f.sent[message{m.Label, messages[i].ID}] = true
+					used[salt] = true
+				}
 			}
 		}
 	}
+	f.salts = slices.Sorted(maps.Keys(used))
 	return nil
 }
 
@@ -188,7 +189,7 @@ func (f *forgetter) count(m memo.Manifest, o memo.Output) (n int, isTable bool, 
 			return 0, true, err
 		}
 		for i := range messages {
-			if f.whom.Stream != "" && m.Label == f.whom.Stream || f.ids[messages[i].Author.ID] || f.sent[message{m.Label, messages[i].ID}] {
+			if f.whom.Stream != "" && m.Label == f.whom.Stream || f.sent[message{m.Label, messages[i].ID}] {
 				n++
 			}
 		}
@@ -242,18 +243,122 @@ func (t *Touched) Write(w io.Writer) error {
 			fmt.Fprintf(w, "                %d rows of %s\n", s.Rows[name], name)
 		}
 	}
-	fmt.Fprintln(w, "to make all of it anew without them:")
-	if t.Stream != "" {
-		fmt.Fprintf(w, "  1. take the folder or the recording of stream %s away from what Load reads\n", t.Stream)
-	} else {
-		fmt.Fprintf(w, "  1. take their messages out of the chat logs; or leave them in the logs and write NoBots(%q) into Filter,\n     which keeps them out of every pair, row and adapter, but not out of the results of load and align\n", t.Author)
-	}
+	fmt.Fprintln(w, "recipe forget --rebuild removes these steps, leaves them out of whatever Load reads from now on, and runs again")
 	if len(t.Recipes) == 0 {
-		fmt.Fprintln(w, "  2. run again what made these steps")
+		fmt.Fprintln(w, "  nothing: no recipe's last run needs them")
 	}
 	for _, r := range t.Recipes {
-		fmt.Fprintf(w, "  2. recipe run %s\n", r)
+		fmt.Fprintf(w, "  %s\n", r)
 	}
-	_, err := fmt.Fprintln(w, "  3. recipe cache gc --budget 0, which removes every result that no recipe's last run needs\nwhat was exported before is a copy: delete it, or let the run write over it")
+	_, err := fmt.Fprintln(w, outside)
 	return err
+}
+
+// WriteOutside says what a removal did not reach.
+func WriteOutside(w io.Writer, store *memo.Store) error {
+	text := outside
+	if store.Shared() != "" {
+		text += "\nsteps in the shared store that this store never had are still there: recipe cache pull brings them, then forget again"
+	}
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
+// outside is what a store does not hold.
+const outside = "what was exported before is a copy, and so are saved notebooks and the chat logs themselves: delete them, or let the run write over them"
+
+// Removed is what a removal took away.
+type Removed struct {
+	Touched
+	Steps   int   `json:"removed_steps"`
+	Objects int   `json:"removed_objects"`
+	Bytes   int64 `json:"removed_bytes"` // of these
+}
+
+// Remove forgets for good: it writes a tombstone, so that Load leaves out whom it is about, and then removes every step
+// that is touched, here and in the remote behind the store if there is one. Broken off, it can be done again. What is to
+// be run again is in Recipes of the result.
+func Remove(ctx context.Context, store *memo.Store, whom Whom) (*Removed, error) {
+	t, err := Forget(ctx, store, whom)
+	if err != nil {
+		return nil, err
+	}
+	r := &Removed{Touched: *t}
+	if len(t.Steps) == 0 {
+		return r, nil
+	}
+	stones := []memo.Tombstone{{Stream: whom.Stream}}
+	if whom.Author != "" {
+		stones = nil
+		for _, salt := range t.salts {
+			stones = append(stones, memo.Tombstone{Author: whom.Author, Salt: salt})
+		}
+		if len(stones) == 0 { // results without the chat that they were made of
+			stones = []memo.Tombstone{{Author: whom.Author}}
+		}
+	}
+	if err := store.Bury(ctx, stones...); err != nil {
+		return nil, err
+	}
+	if store.Shared() != "" {
+		if err := withdraw(ctx, store, t); err != nil {
+			return nil, err
+		}
+	}
+	keys := make([]memo.Key, len(t.Steps))
+	for i, s := range t.Steps {
+		keys[i] = s.Key
+	}
+	gone, err := store.Remove(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	r.Steps, r.Objects, r.Bytes = gone.Manifests, gone.Objects, gone.Bytes
+	left, err := Forget(ctx, store, whom)
+	if err == nil && len(left.Steps) > 0 {
+		err = &problem.Error{Op: "forget", Path: store.Dir(), Err: fmt.Errorf("%d steps with something of theirs came meanwhile", len(left.Steps)), Fix: "do it again when nothing else uses the store"}
+	}
+	return r, err
+}
+
+// withdraw removes the touched steps from the remote.
+func withdraw(ctx context.Context, store *memo.Store, t *Touched) error {
+	theirs := map[memo.Key]bool{}
+	for _, s := range t.Steps {
+		theirs[s.Key] = true
+	}
+	all, err := store.Manifests()
+	if err != nil {
+		return err
+	}
+	var steps []memo.Manifest
+	others := map[memo.Digest]bool{}
+	for _, m := range all {
+		if theirs[m.Key] {
+			steps = append(steps, m)
+			continue
+		}
+		for _, o := range m.Outputs {
+			others[o.Digest] = true
+		}
+	}
+	return store.Withdraw(ctx, steps, func(d memo.Digest) bool { return others[d] })
+}
+
+// Again says how the last run of a recipe was called: the folder that it ran in, and its options.
+func Again(store *memo.Store, name string) (dir string, o Options, err error) {
+	root, ok, err := store.Root(name)
+	switch {
+	case err != nil:
+		return "", o, err
+	case !ok || root.About["dir"] == "" || filepath.Ext(name) != ".go":
+		return "", o, &problem.Error{Op: "run again", Path: name, Err: errors.New("how it was run is not known"), Fix: "run it yourself"}
+	}
+	o = Options{Store: store.Dir(), Out: root.About["out"], Params: map[string]string{}}
+	for about, value := range root.About {
+		if name, ok := strings.CutPrefix(about, "set."); ok {
+			o.Params[name] = value
+		}
+	}
+	return root.About["dir"], o, nil
 }

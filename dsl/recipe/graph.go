@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,16 +12,25 @@ import (
 	"banter/internal/problem"
 )
 
-// LastRun describes the last run of the recipe in file, from the store. The parameters that it had are not known.
+// LastRun describes the last run of the recipe in file that ended well, from the store.
 func LastRun(store *memo.Store, file string) (*Lock, error) {
-	keys, ok, err := store.Roots(rootName(file))
+	root, ok, err := store.Root(rootName(file))
 	if err != nil {
 		return nil, err
 	}
-	if !ok || len(keys) == 0 {
+	if !ok || len(root.Keys) == 0 {
 		return nil, &problem.Error{Op: "find the last run of", Path: file, Err: errors.New("it did not end in this store yet"), Fix: "recipe run " + file}
 	}
-	return lockOf(store, keys)
+	l, err := lockOf(store, root.Keys)
+	if err != nil {
+		return nil, err
+	}
+	for _, about := range slices.Sorted(maps.Keys(root.About)) {
+		if name, ok := strings.CutPrefix(about, "param."); ok {
+			l.Params = append(l.Params, LockedParam{name, root.About[about]})
+		}
+	}
+	return l, nil
 }
 
 // node is a box of the graph: one step, or many alike.

@@ -101,7 +101,7 @@ func TestLockRoundTrip(t *testing.T) {
 	if err := l.Verify(back); err != nil {
 		t.Error(err)
 	}
-	if c := Compare(l, back); len(c.Steps) > 0 || len(c.Metrics) > 0 || c.Params[0].A != c.Params[0].B {
+	if c := Compare(l, back, false); len(c.Steps) > 0 || len(c.Metrics) > 0 || c.Params[0].A != c.Params[0].B {
 		t.Errorf("%+v", c)
 	}
 }
@@ -112,7 +112,7 @@ func TestCompare(t *testing.T) {
 	b := &Lock{Params: []LockedParam{{"fdr", "0.2"}, {"new", "2"}}, Metrics: []Metric{{"pairs", 12}, {"same", 1}},
 		Steps: []LockedStep{step("load", "s1", "a"), step("load", "s2", "c", "n", "1"), step("filter", "", "d", "rule", "y")}}
 	var out bytes.Buffer
-	if err := Compare(a, b).Write(&out, "a.go", "b.go"); err != nil {
+	if err := Compare(a, b, false).Write(&out, "a.go", "b.go"); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"* fdr", "0.1", "0.2", "* old", "* new", "* load", "* pairs", "rule: x -> y", "only in b.go"} {

@@ -15,6 +15,7 @@ func init() {
 			Funcs: map[string]any{
 				"AUC":           p0.AUC,
 				"Align":         p0.Align,
+				"AuthorHash":    p0.AuthorHash,
 				"Baseline":      p0.Baseline,
 				"BaselineNames": p0.BaselineNames,
 				"ECE":           p0.ECE,

@@ -18,6 +18,7 @@ func init() {
 				"Choose":      p0.Choose,
 				"Estimate":    p0.Estimate,
 				"Loss":        p0.Loss,
+				"Memory":      p0.Memory,
 				"NewForecast": p0.NewForecast,
 				"NewJob":      p0.NewJob,
 				"NewPlan":     p0.NewPlan,
