@@ -349,6 +349,40 @@ func TestLeaksAreCounted(t *testing.T) {
 	}
 }
 
+func TestLeaderboard(t *testing.T) {
+	run := func(mrr, per float64, ids ...string) *Report {
+		r := &Report{Seed: 1, Resamples: 200, Ranking: Ranking{MRR: Compared{Tuned: Measure{mrr, mrr, mrr}}}, Perplexity: Compared{Tuned: Measure{per, per, per}}}
+		for i, id := range ids {
+			r.Responses = append(r.Responses, ResponseScore{ID: id, Tokens: 2, Tuned: -2*math.Log(per) - 0.01*float64(i%3)})
+		}
+		return r
+	}
+	same := []string{"a", "b", "c", "d", "e", "f"}
+	entries := []Entry{{"worse <b>", run(0.2, 20, same...)}, {"best", run(0.5, 10, same...)}, {"elsewhere", run(0.4, 3, "x", "y")}}
+	b, err := NewLeaderboard(entries, MRR)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Runs[0].Name != "best" || b.Runs[1].Name != "elsewhere" || b.Runs[2].Name != "worse <b>" || b.Shared {
+		t.Errorf("%+v", b.Runs)
+	}
+	if m := b.Runs[2].Behind; m == nil || !near(math.Round(m.Value*1e6)/1e6, 1) || m.Low < 0.9 {
+		t.Errorf("behind by %+v, want a perplexity twice as high", m)
+	}
+	if b.Runs[1].Behind != nil || !strings.Contains(b.Table(), "* elsewhere: another holdout") {
+		t.Errorf("%s", b.Table())
+	}
+	if b, err := NewLeaderboard(entries, Perplexity); err != nil || b.Runs[0].Name != "elsewhere" {
+		t.Errorf("by perplexity the first is %+v, %v", b, err)
+	}
+	if _, err := NewLeaderboard(entries, "beauty"); err == nil {
+		t.Error("ordered by beauty")
+	}
+	if b, err := NewLeaderboard(entries, TimingDivergence); err != nil || b.Runs[0].Note == "" {
+		t.Errorf("by what none has: %+v, %v", b, err)
+	}
+}
+
 func FuzzParseSuite(f *testing.F) {
 	f.Add([]byte(kitchen), "garlic lol")
 	f.Add([]byte("name: &a x\ncases: [*a]"), "")
