@@ -17,21 +17,22 @@ import (
 
 // cli is the command line.
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Run a recipe."`
-	Params  paramsCmd  `cmd:"" help:"List the parameters of a recipe."`
-	Verify  verifyCmd  `cmd:"" help:"Read everything in the store back and say what is wrong."`
-	Explain explainCmd `cmd:"" help:"Say what a stored step was made of, and how it differs from the one nearest to it."`
-	Freeze  freezeCmd  `cmd:"" help:"Cut a notebook down to what reaches its outputs, as a recipe."`
-	Thaw    thawCmd    `cmd:"" help:"Make a notebook of a recipe."`
-	Graph   graphCmd   `cmd:"" help:"Draw the steps of a recipe's last run."`
-	Diff    diffCmd    `cmd:"" help:"Put two recipes or runs side by side: parameters, steps, counts, metrics."`
-	Forget  forgetCmd  `cmd:"" help:"List all that the removal of an author or a stream touches, and say how to make it anew."`
-	Trace   traceCmd   `cmd:"" help:"Walk a training row back to its messages, words, recording and steps."`
-	Cache   cacheCmd   `cmd:"" help:"Look after the store."`
-	Chat    chatCmd    `cmd:"" help:"Talk to a base model and an adapter, side by side."`
-	Models  modelsCmd  `cmd:"" help:"List, fetch and find models."`
-	Kernel  kernelCmd  `cmd:"" help:"Install or start the Jupyter kernel."`
-	Doctor  doctorCmd  `cmd:"" help:"Say what was found on this machine, and what to do about what is missing."`
+	Run         runCmd         `cmd:"" help:"Run a recipe."`
+	Params      paramsCmd      `cmd:"" help:"List the parameters of a recipe."`
+	Verify      verifyCmd      `cmd:"" help:"Read everything in the store back and say what is wrong."`
+	Explain     explainCmd     `cmd:"" help:"Say what a stored step was made of, and how it differs from the one nearest to it."`
+	Freeze      freezeCmd      `cmd:"" help:"Cut a notebook down to what reaches its outputs, as a recipe."`
+	Thaw        thawCmd        `cmd:"" help:"Make a notebook of a recipe."`
+	Graph       graphCmd       `cmd:"" help:"Draw the steps of a recipe's last run."`
+	Diff        diffCmd        `cmd:"" help:"Put two recipes or runs side by side: parameters, steps, counts, metrics."`
+	Forget      forgetCmd      `cmd:"" help:"List all that the removal of an author or a stream touches, and say how to make it anew."`
+	Trace       traceCmd       `cmd:"" help:"Walk a training row back to its messages, words, recording and steps."`
+	Cache       cacheCmd       `cmd:"" help:"Look after the store."`
+	Leaderboard leaderboardCmd `cmd:"" help:"Compare the evaluations of several runs."`
+	Chat        chatCmd        `cmd:"" help:"Talk to a base model and an adapter, side by side."`
+	Models      modelsCmd      `cmd:"" help:"List, fetch and find models."`
+	Kernel      kernelCmd      `cmd:"" help:"Install or start the Jupyter kernel."`
+	Doctor      doctorCmd      `cmd:"" help:"Say what was found on this machine, and what to do about what is missing."`
 }
 
 // exitCode ends the process with a code that is not 1.
