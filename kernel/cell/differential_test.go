@@ -71,8 +71,14 @@ func compiled(t *testing.T, samples []sample) []string {
 	if len(parts) != len(samples)+1 {
 		t.Fatalf("%d outputs of %d samples", len(parts)-1, len(samples))
 	}
+	for i := range parts {
+		parts[i] = samplePackage.ReplaceAllString(parts[i], "main.")
+	}
 	return parts[:len(samples)]
 }
+
+// samplePackage is how compiled samples show the package that cells are all in.
+var samplePackage = regexp.MustCompile(`\b(?:samples/)?s\d+\.`)
 
 // interpreted runs a sample as cells: the declarations, then the body.
 func interpreted(t *testing.T, s sample) (out string, err error) {

@@ -503,6 +503,9 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 	if len(stmts) > 0 {
 		l.in(stmts[0])
 	}
+	if defers(stmts...) {
+		l.defers = l.tmp("defers")
+	}
 	text := l.list(stmts)
 	if ck.last != nil {
 		l.in(ck.last)
@@ -528,7 +531,11 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 			tail += "\n" + main.run + "()"
 		}
 	}
-	return "func " + p.call + "()" + results + " {\n", text + tail + "\n}"
+	text += tail + "\n"
+	if l.defers != "" {
+		text = l.guard(text) + "\nreturn "
+	}
+	return "func " + p.call + "()" + results + " {\n", text + "}"
 }
 
 // runName makes a name for the interpreter. The first meaning of a type keeps its own name, which %v never shows but

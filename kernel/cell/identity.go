@@ -64,6 +64,9 @@ func (l *lowering) argument(x *ast.CallExpr, i int, a ast.Expr) string {
 		for j, obj := range p.objects {
 			name := l.global(obj)
 			if name == "" {
+				name = l.renamed[obj]
+			}
+			if name == "" {
 				name = local(p.names[j])
 			}
 			text += ", " + name
@@ -96,6 +99,9 @@ func (l *lowering) passed(x *ast.CallExpr, i int, a ast.Expr) string {
 		return l.adapt(l.expr(a), a, param)
 	}
 	text := l.into(a, param(i))
+	if f := l.callee(x); f != nil && f.Pkg() != nil && f.Pkg().Path() != "main" {
+		text = l.bound(a, text)
+	}
 	if t := l.subs.of(param(i)); t != nil && types.IsInterface(t) && !isTupleType(l.typeOf(a)) && !l.info.Types[a].IsNil() {
 		return "(" + text + ")" // the interpreter boxes the result of a call once more where it is an argument itself
 	}

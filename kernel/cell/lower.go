@@ -15,18 +15,21 @@ import (
 // variables in the body, ranges over integers and functions are plain loops and calls, constants are literals, names
 // declared by cells are the interpreter's own. Text that needs no change is kept as it is.
 type lowering struct {
-	e        *Evaluator
-	info     *types.Info
-	subs     substitution
-	hoisted  map[types.Object]string // variables of the cell being lowered, by their run-time names
-	out      *emission
-	text     string // source of the file being lowered
-	base     token.Pos
-	sig      *types.Signature // of the function being lowered
-	results  []string         // names of its results, when it has them
-	loops    []*loopContext
-	top      bool            // outside any function
-	fresh    map[string]bool // variables of the cell that the interpreter has just made
+	e       *Evaluator
+	info    *types.Info
+	subs    substitution
+	hoisted map[types.Object]string // variables of the cell being lowered, by their run-time names
+	out     *emission
+	text    string // source of the file being lowered
+	base    token.Pos
+	sig     *types.Signature // of the function being lowered
+	results []string         // names of its results, when it has them
+	loops   []*loopContext
+	top     bool                    // outside any function
+	defers  string                  // variable that holds what the function defers; "" where it defers nothing
+	claimed string                  // variable that holds the panic that recover stops
+	renamed map[types.Object]string // named results, which a return statement may have to name where they are hidden
+	fresh   map[string]bool         // variables of the cell that the interpreter has just made
 }
 
 // emission collects what must be declared before the lowered text can run.
@@ -364,6 +367,9 @@ func (l *lowering) ident(x *ast.Ident) string {
 			return l.foreign(x, obj)
 		}
 	case *types.Var:
+		if name, ok := l.renamed[obj]; ok {
+			return name
+		}
 		if g := l.global(obj); g != "" {
 			return g
 		}
@@ -789,6 +795,12 @@ func (l *lowering) call(x *ast.CallExpr) string {
 			// A parameter, since a conversion gives no value that methods can be called on.
 			return l.box(l.expr(x.Args[0]), from, t, x.Args[0])
 		}
+		if _, isFunc := t.Underlying().(*types.Signature); isFunc {
+			if _, named := types.Unalias(l.typeOf(x.Args[0])).(*types.Named); !named && !l.info.Types[x.Args[0]].IsNil() {
+				// A method of the conversion's result would be looked for in the literal.
+				return "func(v " + l.typ(t, x.Fun) + ") " + l.typ(t, x.Fun) + " { return v }(" + l.exprs(x.Args) + ")"
+			}
+		}
 		return "(" + l.typ(t, x.Fun) + ")(" + l.exprs(x.Args) + ")"
 	}
 	if id, ok := ast.Unparen(x.Fun).(*ast.Ident); ok {
@@ -867,13 +879,15 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 		}
 		return "new(" + l.expr(x.Args[0]) + ")"
 	case "recover":
-		return l.alias(supportPath) + ".Recovered(recover())"
+		return l.alias(supportPath) + ".Recovered(" + l.claimed + ")"
 	case "print", "println":
-		for _, a := range x.Args {
-			if mentionsMain(l.typeOf(a), map[types.Type]bool{}) {
-				refuse(x.Pos(), "%s of a type of the cell yet: use fmt.Println", name)
-			}
+		args := make([]string, len(x.Args))
+		for i, a := range x.Args {
+			args[i] = l.into(a, emptyInterface)
 		}
+		return l.alias(supportPath) + ".P" + name[1:] + "(" + strings.Join(args, ", ") + ")"
+	case "panic":
+		return l.alias(supportPath) + ".Panic(" + l.into(x.Args[0], emptyInterface) + ")"
 	}
 	args := make([]string, len(x.Args))
 	for i, a := range x.Args {
@@ -881,8 +895,6 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 		switch {
 		case name == "append" && i > 0 && !x.Ellipsis.IsValid():
 			to = l.typeOf(x.Args[0]).Underlying().(*types.Slice).Elem()
-		case name == "panic":
-			to = emptyInterface
 		case name == "delete" && i == 1:
 			if m, ok := l.typeOf(x.Args[0]).Underlying().(*types.Map); ok {
 				args[i] = l.key(a, m)
@@ -902,6 +914,10 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 func (l *lowering) function(name string, d *ast.FuncDecl, body *types.Func, recv string) string {
 	l.in(d)
 	l.sig = l.subs.of(body.Type()).(*types.Signature)
+	l.defers = ""
+	if defers(d.Body.List...) {
+		l.defers = l.tmp("defers")
+	}
 	var b strings.Builder
 	b.WriteString(l.line(d.Pos()) + "func ")
 	ft := d.Type
@@ -910,7 +926,7 @@ func (l *lowering) function(name string, d *ast.FuncDecl, body *types.Func, recv
 		list := &ast.FieldList{List: append([]*ast.Field{d.Recv.List[0]}, ft.Params.List...)}
 		b.WriteString(name + "(" + l.fields(list, l.sig.Params(), 0, l.sig.Variadic()) + ")")
 		b.WriteString(l.resultFields(ft, l.sig))
-		b.WriteString(" {" + l.enter(d.Body) + l.list(d.Body.List) + "}")
+		b.WriteString(l.functionBody(d.Body))
 		return b.String()
 	}
 	if d.Recv != nil {
@@ -928,7 +944,7 @@ func (l *lowering) function(name string, d *ast.FuncDecl, body *types.Func, recv
 	}
 	b.WriteString(name + "(" + l.fields(ft.Params, l.sig.Params(), first, l.sig.Variadic()) + ")")
 	b.WriteString(l.resultFields(ft, l.sig))
-	b.WriteString(" {" + l.enter(d.Body) + l.list(d.Body.List) + "}")
+	b.WriteString(l.functionBody(d.Body))
 	return b.String()
 }
 
@@ -966,9 +982,14 @@ func (l *lowering) resultFields(ft *ast.FuncType, sig *types.Signature) string {
 	if ft.Results != nil && len(ft.Results.List) > 0 && len(ft.Results.List[0].Names) > 0 {
 		for _, f := range ft.Results.List {
 			for _, id := range f.Names {
-				name := local(id.Name)
-				if name == "_" {
+				name := l.tmp(id.Name)
+				if id.Name == "_" {
 					name = l.tmp("r")
+				} else if obj := l.info.Defs[id]; obj != nil {
+					if l.renamed == nil {
+						l.renamed = map[types.Object]string{}
+					}
+					l.renamed[obj] = name
 				}
 				l.results = append(l.results, name)
 			}
@@ -976,6 +997,14 @@ func (l *lowering) resultFields(ft *ast.FuncType, sig *types.Signature) string {
 		var parts []string
 		for i, n := range l.results {
 			parts = append(parts, n+" "+l.typ(sig.Results().At(i).Type(), nil))
+		}
+		return " (" + strings.Join(parts, ", ") + ")"
+	}
+	if l.defers != "" {
+		var parts []string
+		for i := range sig.Results().Len() {
+			l.results = append(l.results, l.tmp("r"))
+			parts = append(parts, l.results[i]+" "+l.typ(sig.Results().At(i).Type(), nil))
 		}
 		return " (" + strings.Join(parts, ", ") + ")"
 	}
@@ -1039,15 +1068,18 @@ func (l *lowering) mayRecurse(body *ast.BlockStmt) bool {
 
 func (l *lowering) funcLit(x *ast.FuncLit) string {
 	sig := l.typeOf(x).Underlying().(*types.Signature)
-	saved, savedResults, savedLoops, savedTop := l.sig, l.results, l.loops, l.top
+	saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed := l.sig, l.results, l.loops, l.top, l.defers, l.claimed
 	defer func() {
-		l.sig, l.results, l.loops, l.top = saved, savedResults, savedLoops, savedTop
+		l.sig, l.results, l.loops, l.top, l.defers, l.claimed = saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed
 	}()
-	l.sig, l.top = sig, false
+	l.sig, l.top, l.defers = sig, false, ""
+	if defers(x.Body.List...) {
+		l.defers = l.tmp("defers")
+	}
 	l.loops = append(l.loops[:len(l.loops):len(l.loops)], &loopContext{barrier: true})
 	params := l.fields(x.Type.Params, sig.Params(), 0, sig.Variadic())
 	results := l.resultFields(x.Type, sig)
-	return "func(" + params + ")" + results + " {" + l.enter(x.Body) + l.list(x.Body.List) + "}"
+	return "func(" + params + ")" + results + l.functionBody(x.Body)
 }
 
 // key lowers an index of a map.

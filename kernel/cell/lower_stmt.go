@@ -28,15 +28,20 @@ func (l *lowering) stmt(s ast.Stmt) string {
 		}
 		return l.expr(s.Chan) + " <- " + l.into(s.Value, elem)
 	case *ast.IfStmt:
-		text := "if "
+		text, end := "if ", ""
 		if s.Init != nil {
-			text += l.stmt(s.Init) + "; "
+			init := l.stmt(s.Init)
+			if strings.ContainsAny(init, "\n{") && multiple(s.Init) { // it has become several statements
+				text, end = "{ "+init+"\n"+text, "\n}"
+			} else {
+				text += init + "; "
+			}
 		}
 		text += l.expr(s.Cond) + " {" + l.list(s.Body.List) + "}"
 		if s.Else != nil {
 			text += " else " + l.stmt(s.Else)
 		}
-		return text
+		return text + end
 	case *ast.ForStmt:
 		return l.forLoop(s, "")
 	case *ast.RangeStmt:
@@ -78,19 +83,6 @@ func (l *lowering) stmt(s ast.Stmt) string {
 	case *ast.GoStmt:
 		return l.spawn(s)
 	case *ast.DeferStmt:
-		if l.inRangeFunction() {
-			refuse(s.Pos(), "defer inside a range over a function yet")
-		}
-		if lit, ok := ast.Unparen(s.Call.Fun).(*ast.FuncLit); ok {
-			if p := panicIn(l, lit); p != nil {
-				refuse(p.Pos(), "panic inside a deferred function yet")
-			}
-			for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
-				if l.loops[i].isLoop && l.capturesLocal(lit) {
-					refuse(s.Pos(), "a deferred function literal inside a loop yet, where it uses variables from outside: pass them as arguments")
-				}
-			}
-		}
 		return l.deferred(s)
 	case *ast.EmptyStmt:
 		return ""
@@ -171,6 +163,15 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 				}
 			}
 		}
+		if l.holdsInterface(s.Lhs, s.Rhs) {
+			fresh := make([]bool, len(names))
+			for i, x := range s.Lhs {
+				obj := l.info.Defs[x.(*ast.Ident)]
+				_, hoisted := l.hoisted[obj]
+				fresh[i] = obj != nil && !hoisted
+			}
+			return l.oneByOne(names, fresh, s.Lhs, s.Rhs)
+		}
 		if some {
 			return strings.Join(names, ", ") + " = " + l.assigned(s.Lhs, s.Rhs)
 		}
@@ -188,6 +189,44 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 		lhs[i] = l.expr(x)
 	}
 	return strings.Join(lhs, ", ") + " " + s.Tok.String() + " " + l.assigned(s.Lhs, s.Rhs)
+}
+
+// holdsInterface reports whether one of several values that are assigned one to one becomes an interface: the
+// interpreter gets that wrong.
+func (l *lowering) holdsInterface(lhs, rhs []ast.Expr) bool {
+	if len(lhs) < 2 || len(lhs) != len(rhs) {
+		return false
+	}
+	for _, x := range lhs {
+		if id, ok := x.(*ast.Ident); ok && l.object(id) != nil && types.IsInterface(l.subs.of(l.object(id).Type())) {
+			return true
+		}
+	}
+	return false
+}
+
+// oneByOne declares or assigns several variables after all values are known.
+func (l *lowering) oneByOne(names []string, fresh []bool, lhs, rhs []ast.Expr) string {
+	var values, stores strings.Builder
+	for i, x := range lhs {
+		t := types.Default(l.typeOf(rhs[i]))
+		if obj := l.object(x.(*ast.Ident)); obj != nil {
+			t = l.subs.of(obj.Type())
+		}
+		if b, ok := t.(*types.Basic); ok && b.Kind() == types.UntypedNil {
+			t = emptyInterface
+		}
+		v := l.tmp("v")
+		values.WriteString("var " + v + " " + l.typ(t, x) + " = " + l.into(rhs[i], t) + "; _ = " + v + "\n")
+		switch {
+		case isBlank(x):
+		case fresh[i]:
+			stores.WriteString("var " + names[i] + " " + l.typ(t, x) + " = " + v + "\n")
+		default:
+			stores.WriteString(names[i] + " = " + v + "\n")
+		}
+	}
+	return values.String() + stores.String()
 }
 
 // assigned lowers the right side of an assignment.
@@ -269,6 +308,12 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 					lines = append(lines, "var "+z+" "+l.typ(l.subs.of(l.info.Defs[id].Type()), v)+"; "+names[i]+" = "+z)
 				}
 			}
+		case l.holdsInterface(identExprs(v.Names), v.Values):
+			fresh := make([]bool, len(names))
+			for i := range fresh {
+				fresh[i] = !hoisted
+			}
+			lines = append(lines, l.oneByOne(names, fresh, identExprs(v.Names), v.Values))
 		case hoisted:
 			lines = append(lines, strings.Join(names, ", ")+" = "+l.assigned(identExprs(v.Names), v.Values))
 		default:
@@ -430,6 +475,12 @@ func elementType(t types.Type, i int) types.Type {
 		return []types.Type{types.Typ[types.Int], types.Typ[types.Int32]}[i]
 	}
 	return nil
+}
+
+// multiple reports whether a statement assigns several values.
+func multiple(s ast.Stmt) bool {
+	a, ok := s.(*ast.AssignStmt)
+	return ok && len(a.Lhs) > 1 && len(a.Rhs) == len(a.Lhs)
 }
 
 func isBlank(x ast.Expr) bool {
@@ -622,6 +673,9 @@ func (l *lowering) returned(s *ast.ReturnStmt) string {
 		if len(s.Results) == 0 {
 			return "return"
 		}
+		if l.defers != "" { // the body is a literal of its own
+			return "{ " + strings.Join(l.results, ", ") + " = " + l.resultsOf(s) + "; return }"
+		}
 		return "return " + l.resultsOf(s)
 	}
 	outer := crossed[len(crossed)-1]
@@ -633,7 +687,9 @@ func (l *lowering) returned(s *ast.ReturnStmt) string {
 	exit := "return"
 	if len(s.Results) > 0 {
 		set = strings.Join(names, ", ") + " = " + l.resultsOf(s) + "; "
-		exit = "return " + strings.Join(names, ", ")
+		if l.defers == "" {
+			exit = "return " + strings.Join(names, ", ")
+		}
 	}
 	return "{ " + set + chain(crossed, exit) + " }"
 }
@@ -654,56 +710,6 @@ func (l *lowering) resultsOf(s *ast.ReturnStmt) string {
 		parts[i] = l.into(x, to(i))
 	}
 	return strings.Join(parts, ", ")
-}
-
-// spawn wraps a go statement so that a panic in the goroutine becomes the cell's, not the process's.
-func (l *lowering) spawn(s *ast.GoStmt) string {
-	k := l.alias(supportPath)
-	guard := "defer func() { if r := recover(); r != nil { " + k + ".Died(r) } }()\n"
-	call := s.Call
-	if lit, ok := ast.Unparen(call.Fun).(*ast.FuncLit); ok && len(call.Args) == 0 {
-		return "go func() { " + guard + "(" + l.funcLit(lit) + ")() }()"
-	}
-	if id, ok := ast.Unparen(call.Fun).(*ast.Ident); ok {
-		if _, ok := l.object(id).(*types.Builtin); ok {
-			refuse(s.Pos(), "a built-in function as a goroutine yet")
-		}
-	}
-	sig := l.typeOf(call.Fun).Underlying().(*types.Signature)
-	if sig.Variadic() && !call.Ellipsis.IsValid() || len(call.Args) != sig.Params().Len() {
-		refuse(s.Pos(), "go with a variadic call yet: wrap it in func() { ... }")
-	}
-	params := "f " + l.typ(sig, s)
-	args := l.expr(call.Fun)
-	pass := ""
-	for i, a := range call.Args {
-		params += fmt.Sprintf(", a%d %s", i, l.typ(sig.Params().At(i).Type(), s))
-		args += ", " + l.expr(a)
-		if i > 0 {
-			pass += ", "
-		}
-		pass += fmt.Sprintf("a%d", i)
-	}
-	if call.Ellipsis.IsValid() {
-		pass += "..."
-	}
-	return "func(" + params + ") { go func() { " + guard + "f(" + pass + ") }() }(" + args + ")"
-}
-
-// panicIn returns a call of panic in the body of a literal.
-func panicIn(l *lowering, lit *ast.FuncLit) ast.Node {
-	var found ast.Node
-	ast.Inspect(lit.Body, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok {
-			if id, ok := call.Fun.(*ast.Ident); ok {
-				if b, ok := l.object(id).(*types.Builtin); ok && b.Name() == "panic" {
-					found = call
-				}
-			}
-		}
-		return found == nil
-	})
-	return found
 }
 
 // parallel writes a, b = x, y in the two phases of the language: operands and values first, then the assignments.
@@ -866,96 +872,6 @@ func (l *lowering) interfaceSwitch(s *ast.SwitchStmt, label string) string {
 		text += "\n" + head + l.clause(c.Body)
 	}
 	return text + "\n} }"
-}
-
-// capturesLocal reports whether a literal uses local variables that are declared outside it.
-func (l *lowering) capturesLocal(lit *ast.FuncLit) bool {
-	found := false
-	inside := within(lit)
-	ast.Inspect(lit.Body, func(n ast.Node) bool {
-		if id, ok := n.(*ast.Ident); ok {
-			if v, ok := l.info.Uses[id].(*types.Var); ok && !v.IsField() && !inside(v) && l.global(v) == "" {
-				found = true
-			}
-		}
-		return !found
-	})
-	return found
-}
-
-// deferred pins the operands of a defer statement in variables of their own: the interpreter reads them when the call
-// happens. In a loop the variables would be the same ones each time.
-func (l *lowering) deferred(s *ast.DeferStmt) string {
-	call := s.Call
-	inLoop := false
-	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
-		inLoop = inLoop || l.loops[i].isLoop
-	}
-	if id, ok := ast.Unparen(call.Fun).(*ast.Ident); ok {
-		if b, ok := l.object(id).(*types.Builtin); ok && b.Name() == "recover" {
-			return "" // deferred itself, recover stops nothing
-		}
-	}
-	varies := func(x ast.Expr) bool {
-		tv := l.info.Types[x]
-		if tv.Value != nil || tv.IsNil() {
-			return false
-		}
-		_, isLit := ast.Unparen(x).(*ast.FuncLit)
-		return !isLit
-	}
-	pins := ""
-	pin := func(x ast.Expr, t types.Type) string {
-		if !varies(x) {
-			return l.expr(x)
-		}
-		if inLoop {
-			refuse(x.Pos(), "defer inside a loop with operands that are not constants yet: move the loop's body into a function")
-		}
-		name := l.tmp("d")
-		pins += "var " + name + " " + l.typ(l.subs.of(t), x) + " = " + l.expr(x) + "\n"
-		return name
-	}
-	args := make([]string, len(call.Args))
-	for i, a := range call.Args {
-		if t := l.info.TypeOf(a); t != nil && !isTupleType(t) {
-			if text := l.argument(call, i, a); text != l.expr(a) {
-				if inLoop {
-					refuse(a.Pos(), "defer inside a loop with operands that are not constants yet: move the loop's body into a function")
-				}
-				name := l.tmp("d")
-				pins += "var " + name + " interface{} = " + text + "\n"
-				args[i] = name
-				continue
-			}
-			args[i] = pin(a, types.Default(t))
-			continue
-		}
-		args[i] = l.expr(a)
-	}
-	fun := ""
-	switch f := ast.Unparen(call.Fun).(type) {
-	case *ast.SelectorExpr:
-		if sel := l.info.Selections[f]; sel != nil && sel.Kind() == types.MethodVal {
-			t := l.typeOf(f.X)
-			_, byPointer := types.Unalias(sel.Obj().(*types.Func).Signature().Recv().Type()).(*types.Pointer)
-			_, isPointer := t.Underlying().(*types.Pointer)
-			if byPointer && !isPointer && !types.IsInterface(t) {
-				fun = l.expr(f.X) + "." + f.Sel.Name
-			} else {
-				fun = pin(f.X, t) + "." + f.Sel.Name
-			}
-		} else {
-			fun = l.expr(call.Fun)
-		}
-	default:
-		fun = l.expr(call.Fun)
-	}
-	text := pins + "defer " + fun + l.mark(call.Lparen) + "(" + strings.Join(args, ", ")
-	if call.Ellipsis.IsValid() {
-		text += "..."
-	}
-	return text + ")"
 }
 
 func isTupleType(t types.Type) bool { _, ok := t.(*types.Tuple); return ok }

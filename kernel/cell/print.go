@@ -238,7 +238,7 @@ func (p *printer) value(v reflect.Value, t types.Type, depth int, methods bool) 
 	name := func() string { return typeName(t) }
 	switch u := t.Underlying().(type) {
 	case *types.Basic:
-		p.basic(v)
+		p.basic(v, name)
 	case *types.Map:
 		if p.sharp {
 			p.write(name())
@@ -347,7 +347,11 @@ func bareBox(x any) any {
 	return x
 }
 
-func (p *printer) basic(v reflect.Value) {
+func (p *printer) basic(v reflect.Value, name func() string) {
+	if !strings.ContainsRune(verbsOf(v.Kind()), p.verb) {
+		p.write("%!" + string(p.verb) + "(" + name() + "=" + fmt.Sprint(v) + ")")
+		return
+	}
 	switch v.Kind() {
 	case reflect.Bool:
 		p.leaf(v.Bool())
@@ -370,6 +374,19 @@ func (p *printer) basic(v reflect.Value) {
 	default:
 		p.leaf(v.Interface())
 	}
+}
+
+// verbsOf lists the verbs that print a basic type.
+func verbsOf(k reflect.Kind) string {
+	switch k {
+	case reflect.Bool:
+		return "vt"
+	case reflect.String:
+		return "vsxXqw"
+	case reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+		return "vbgGxXfFeE"
+	}
+	return "vbdoOxXcqU"
 }
 
 func (p *printer) list(v reflect.Value, elem types.Type, name func() string, depth int, methods bool) {

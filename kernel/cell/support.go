@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -34,6 +36,7 @@ type support struct {
 	mu       sync.Mutex
 	now      *run
 	given    int
+	claims   sync.Map      // by goroutine: the panic that a deferred call about to begin may recover
 	types    map[int]*Type // those that boxes have
 	byKey    map[string]*Type
 	ifaces   []iface
@@ -160,7 +163,14 @@ func (s *support) exports() interp.Exports {
 		}),
 		"Equal":     reflect.ValueOf(equal),
 		"AsTarget":  reflect.ValueOf(asTarget),
-		"Recovered": reflect.ValueOf(func(v any) any { return goPanic(v) }),
+		"Recovered": reflect.ValueOf(recovered),
+		"Claim":     reflect.ValueOf(s.claim),
+		"NewDefers": reflect.ValueOf(func() *Defers { return &Defers{} }),
+		"Guarded":   reflect.ValueOf(s.guarded),
+		"Push":      reflect.ValueOf(s.push),
+		"Panic":     reflect.ValueOf(func(v any) { panic(asFormatted(v)) }),
+		"Print":     reflect.ValueOf(func(args ...any) { s.println("", "", args) }),
+		"Println":   reflect.ValueOf(func(args ...any) { s.println(" ", "\n", args) }),
 		"Plain":     reflect.ValueOf(bare),
 		"Predicate": reflect.ValueOf(s.predicate),
 		"Exit":      reflect.ValueOf(func(code int) { panic(&ExitError{Code: code, Call: "os.Exit"}) }),
@@ -226,6 +236,46 @@ func (s *support) override(path string, table map[string]reflect.Value) {
 	}
 }
 
+// println is the built-in, which prints to standard error.
+func (s *support) println(between, end string, args []any) {
+	var b strings.Builder
+	for i, a := range args {
+		if i > 0 {
+			b.WriteString(between)
+		}
+		switch v := reflect.ValueOf(bare(a)); v.Kind() {
+		case reflect.Invalid:
+			b.WriteString("nil")
+		case reflect.Float32, reflect.Float64:
+			b.WriteString(builtinFloat(v.Float()))
+		case reflect.Complex64, reflect.Complex128:
+			c := v.Complex()
+			b.WriteString("(" + builtinFloat(real(c)) + builtinFloat(imag(c)) + "i)")
+		case reflect.Pointer, reflect.Map, reflect.Chan, reflect.Func, reflect.UnsafePointer:
+			fmt.Fprintf(&b, "%#x", v.Pointer())
+		case reflect.Slice:
+			fmt.Fprintf(&b, "[%d/%d]%#x", v.Len(), v.Cap(), v.Pointer())
+		default:
+			fmt.Fprint(&b, v.Interface())
+		}
+	}
+	fmt.Fprint(s.e.options.Stderr, b.String(), end)
+}
+
+// builtinFloat is a number as the built-in print writes it.
+func builtinFloat(f float64) string {
+	switch {
+	case math.IsNaN(f):
+		return "NaN"
+	case math.IsInf(f, 0):
+		return fmt.Sprintf("%+v", f)
+	}
+	text := fmt.Sprintf("%+.6e", f)
+	i := strings.IndexByte(text, 'e')
+	exp, _ := strconv.Atoi(text[i+1:])
+	return fmt.Sprintf("%se%+04d", text[:i], exp)
+}
+
 func (r *run) remarks() []string {
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
@@ -255,7 +305,7 @@ func goPanic(v any) any {
 		return fault("index out of range")
 	case strings.Contains(text, "slice index out of bounds"), strings.HasPrefix(text, "reflect.Value.Slice"):
 		return fault("slice bounds out of range")
-	case strings.Contains(text, "call of nil function"), strings.HasPrefix(text, "reflect: call of reflect.Value.") && strings.Contains(text, "zero Value"):
+	case strings.Contains(text, "call of nil function"), strings.HasPrefix(text, "reflect: call of reflect.Value.") && strings.Contains(text, "zero Value"), strings.HasPrefix(text, "reflect: Method on nil"):
 		return fault("invalid memory address or nil pointer dereference")
 	}
 	if m := assertionPattern.FindStringSubmatch(text); m != nil {
