@@ -32,6 +32,10 @@ type trainOptions struct {
 	base    string
 	Plan    train.PlanOptions
 	Options train.Options
+
+	engine    engineChoice
+	preset    presetChoice
+	recompute bool // changes no result
 }
 
 type trainOption func(*trainOptions)
@@ -58,6 +62,9 @@ func Rank(n int) LoRAOption { return func(o *train.Options) { o.Rank = n } }
 
 // Alpha scales the adapter by alpha/rank. The default is twice the rank.
 func Alpha(a float64) LoRAOption { return func(o *train.Options) { o.Alpha = a } }
+
+// RankStabilized scales the adapter by alpha/sqrt(rank) instead, so that high ranks learn as fast as low ones (rsLoRA).
+func RankStabilized() LoRAOption { return func(o *train.Options) { o.RankStabilized = true } }
 
 // Targets names the adapted projections: "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj". The
 // default is all seven.
@@ -117,13 +124,24 @@ func Train(data Data, options ...TrainOption) Tuned {
 	for _, set := range options {
 		set.train(&o)
 	}
-	o.Options = o.Options.Canonical()
 	rows := data.Rows()
 	model, err := models.Resolve(s.ctx, o.base)
 	if err != nil {
 		fail("train", o.base, err)
 	}
+	if err := o.engine.resolve(s.ctx); err != nil {
+		fail("train", o.base, err)
+	}
+	if err := s.choosePreset(&o, model); err != nil {
+		fail("train", o.base, err)
+	}
+	o.Options = o.Options.Canonical()
 	plan, err := s.plan(rows, model, o)
+	if s.dry && (err == nil || NotMade(err)) {
+		if e := s.foresee(s.ctx, rows, model, o); e != nil {
+			fail("train", o.base, e)
+		}
+	}
 	if err != nil {
 		fail("train", o.base, err)
 	}
@@ -131,9 +149,12 @@ func Train(data Data, options ...TrainOption) Tuned {
 	for _, output := range plan.Outputs {
 		step = step.With("input."+output.Name, output.Digest)
 	}
-	m, err := s.do(step, func(ctx context.Context, d *memo.Draft) error { return s.trainInto(ctx, d, plan, model, o) })
+	m, err := s.do(o.engine.enter(step), func(ctx context.Context, d *memo.Draft) error { return s.trainInto(ctx, d, plan, model, o) })
 	if err != nil {
 		fail("train", o.base, err)
+	}
+	if s.dry {
+		s.foundTraining()
 	}
 	return Tuned{rows, o.base, m}
 }
@@ -148,29 +169,40 @@ func (s *Session) plan(rows Rows, model models.Model, o trainOptions) (memo.Mani
 	step := memo.Step{Verb: "plan", Label: model.Name, Reads: []memo.Key{rows.step.Key}}.
 		With("input.rows", in.Digest).With("base", model.SHA256).With("options", o.Plan)
 	return s.do(step, func(ctx context.Context, d *memo.Draft) error {
-		learn, look, err := s.sides(rows)
+		plans, err := s.encode(ctx, rows, model, o)
 		if err != nil {
 			return err
 		}
-		base, err := openBase(model)
-		if err != nil {
-			return err
-		}
-		defer base.Close()
-		for name, side := range map[string][]Row{planFile: learn, holdoutPlanFile: look} {
-			if len(side) == 0 {
-				continue
-			}
-			p, err := train.NewPlan(ctx, examples(side), base, o.Plan)
-			if err != nil {
-				return err
-			}
+		for name, p := range plans {
 			if err := d.Write(name, func(w io.Writer) error { return train.WritePlan(w, p) }); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// encode makes the plans of both sides of the rows; of a side without rows there is none.
+func (s *Session) encode(ctx context.Context, rows Rows, model models.Model, o trainOptions) (map[string]*train.Plan, error) {
+	learn, look, err := s.sides(rows)
+	if err != nil {
+		return nil, err
+	}
+	base, err := openBase(model)
+	if err != nil {
+		return nil, err
+	}
+	defer base.Close()
+	plans := map[string]*train.Plan{}
+	for name, side := range map[string][]Row{planFile: learn, holdoutPlanFile: look} {
+		if len(side) == 0 {
+			continue
+		}
+		if plans[name], err = train.NewPlan(ctx, examples(side), base, o.Plan); err != nil {
+			return nil, err
+		}
+	}
+	return plans, nil
 }
 
 func examples(rows []Row) []train.Example {
@@ -229,7 +261,13 @@ func (s *Session) trainInto(ctx context.Context, d *memo.Draft, planned memo.Man
 		return err
 	}
 	defer m.Close()
-	result, err := train.Run(ctx, m, plans[planFile], o.Options, train.Machine{CheckpointDir: scratch, CheckpointEvery: 25}, plans[holdoutPlanFile])
+	if t, err := s.forecast(model, plans, o); err != nil {
+		return err
+	} else {
+		s.note("train", model.Name, "%s", t)
+	}
+	machine := train.Machine{CheckpointDir: scratch, CheckpointEvery: 25, Recompute: o.recompute}
+	result, err := s.fit(ctx, m, plans, o, machine)
 	if err != nil {
 		return err
 	}
@@ -255,6 +293,14 @@ func (s *Session) trainInto(ctx context.Context, d *memo.Draft, planned memo.Man
 		return err
 	}
 	return d.WriteBytes(runFile, append(b, '\n'))
+}
+
+// fit trains with the engine that was chosen.
+func (s *Session) fit(ctx context.Context, m *lm.Model, plans map[string]*train.Plan, o trainOptions, machine train.Machine) (*train.Result, error) {
+	if o.engine.torch != nil {
+		return s.fitWithTorch(ctx, m, plans, o, machine)
+	}
+	return train.Run(ctx, m, plans[planFile], o.Options, machine, plans[holdoutPlanFile])
 }
 
 func factsOf(r *train.Result) trainFacts {

@@ -18,6 +18,7 @@ import (
 // cli is the command line.
 type cli struct {
 	Run         runCmd         `cmd:"" help:"Run a recipe."`
+	Plan        planCmd        `cmd:"" help:"Say which steps of a recipe will run, and what its training takes: steps, tokens, memory, time. Nothing runs."`
 	Params      paramsCmd      `cmd:"" help:"List the parameters of a recipe."`
 	Verify      verifyCmd      `cmd:"" help:"Read everything in the store back and say what is wrong."`
 	Explain     explainCmd     `cmd:"" help:"Say what a stored step was made of, and how it differs from the one nearest to it."`

@@ -20,6 +20,8 @@ type plan struct {
 	Kind  string        `json:"event"` // "plan"
 	Steps []plannedStep `json:"steps"`
 	Then  []string      `json:"then"` // verbs of the recipe, in its order
+
+	Trainings []dsl.Training `json:"trainings,omitempty"` // that the run came to
 }
 
 type plannedStep struct {
@@ -31,7 +33,7 @@ type plannedStep struct {
 
 // planOf tells what a dry run saw.
 func planOf(s *dsl.Session, file string, src []byte) (plan, error) {
-	p := plan{Kind: "plan", Steps: []plannedStep{}, Then: []string{}}
+	p := plan{Kind: "plan", Steps: []plannedStep{}, Then: []string{}, Trainings: s.Trainings()}
 	calls := map[string]int{} // steps of each verb up to the first that misses
 	missed := ""
 	for _, r := range s.Ran() {
@@ -142,6 +144,9 @@ func (p plan) write(w io.Writer, asJSON bool) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := p.writeTrainings(w); err != nil {
+		return err
+	}
 	if hits == len(p.Steps) {
 		_, err := fmt.Fprintf(w, "all %d steps are in the store: nothing is left to do but to write the exports\n", hits)
 		return err
@@ -152,4 +157,26 @@ func (p plan) write(w io.Writer, asJSON bool) error {
 	}
 	_, err := fmt.Fprintf(w, "%d of these steps are in the store%s, %d will run; the keys of what follows depend on them\n", hits, fetched, len(p.Steps)-hits-shared)
 	return err
+}
+
+// writeTrainings says what trainings take, and of those that cannot be foreseen why.
+func (p plan) writeTrainings(w io.Writer) error {
+	for _, t := range p.Trainings {
+		what := "will take"
+		if t.Stored {
+			what = "in the store, took"
+		}
+		preset := ""
+		if t.Preset != "" {
+			preset = ", preset " + t.Preset
+		}
+		if _, err := fmt.Fprintf(w, "training of %s (engine %s%s) %s: %s\n", t.Base, t.Engine, preset, what, t); err != nil {
+			return err
+		}
+	}
+	if len(p.Trainings) == 0 && slices.Contains(p.Then, "Train") {
+		_, err := fmt.Fprintln(w, "what Train will take is known once the steps before it have run")
+		return err
+	}
+	return nil
 }

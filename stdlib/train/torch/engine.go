@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"banter/internal/problem"
+	"banter/stdlib/lm"
 	"banter/stdlib/train"
 )
 
@@ -98,6 +99,23 @@ func Resolve(ctx context.Context, o Options) (*Engine, error) {
 		e.Varies += ", and some of its kernels for cards add up in no fixed order"
 	}
 	return e, nil
+}
+
+// NewJob checks what is to be trained; see [train.NewJob].
+func NewJob(ctx context.Context, base *lm.Model, plan *train.Plan, o train.Options, holdout *train.Plan) (*train.Job, error) {
+	return train.NewJob(ctx, Name, engineVersion, base, plan, o, holdout)
+}
+
+// Missing says what Run will install first, and where; it is empty where nothing is missing.
+func (e *Engine) Missing() string {
+	if e.python != "" {
+		return ""
+	}
+	dir, err := EnvironmentDir()
+	if err != nil || complete(dir) {
+		return ""
+	}
+	return installing(dir)
 }
 
 // Run trains, after it has made the locked environment where that is used and not yet there. Where ctx is done the run

@@ -78,7 +78,7 @@ func open(t *testing.T, path string) *lm.Model {
 
 func newJob(t *testing.T, m *lm.Model, plan *train.Plan, o train.Options, holdout *train.Plan) *train.Job {
 	t.Helper()
-	j, err := train.NewJob(t.Context(), Name, engineVersion, m, plan, o, holdout)
+	j, err := NewJob(t.Context(), m, plan, o, holdout)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,8 +67,7 @@ func Environment(ctx context.Context, dir string) (python string, err error) {
 		}
 		return "", &problem.Error{Op: "install the torch engine", Path: dir, Err: err, Fix: fix}
 	}
-	done := filepath.Join(dir, "complete")
-	if have, err := os.ReadFile(done); err == nil && string(have) == lock {
+	if complete(dir) {
 		return python, nil
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -79,12 +78,10 @@ func Environment(ctx context.Context, dir string) (python string, err error) {
 		return fail(err, "")
 	}
 	defer func() { err = errors.Join(err, guard.Unlock()) }()
-	if have, err := os.ReadFile(done); err == nil && string(have) == lock {
+	if complete(dir) {
 		return python, nil
 	}
-	v := locked()
-	progress.Tell(ctx, progress.Report{Note: fmt.Sprintf("installing torch %s, transformers %s, peft %s and what they need into %s, once: a download of gigabytes",
-		v["torch"], v["transformers"], v["peft"], dir)})
+	progress.Tell(ctx, progress.Report{Note: installing(dir)})
 	list := filepath.Join(dir, "requirements.lock")
 	if err := os.WriteFile(list, []byte(lock), 0o644); err != nil {
 		return fail(err, "")
@@ -108,10 +105,25 @@ func Environment(ctx context.Context, dir string) (python string, err error) {
 					strings.Join(wanted, ", ")+" in "+PythonVariable)
 		}
 	}
-	if err := os.WriteFile(done, []byte(lock), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, completeFile), []byte(lock), 0o644); err != nil {
 		return fail(err, "")
 	}
 	return python, nil
+}
+
+// completeFile holds the lock that an environment was made from, once it is whole.
+const completeFile = "complete"
+
+func complete(dir string) bool {
+	have, err := os.ReadFile(filepath.Join(dir, completeFile))
+	return err == nil && string(have) == lock
+}
+
+// installing says what is installed where.
+func installing(dir string) string {
+	v := locked()
+	return fmt.Sprintf("installing torch %s, transformers %s, peft %s and what they need into %s, once: a download of gigabytes",
+		v["torch"], v["transformers"], v["peft"], dir)
 }
 
 func systemPython() string {
