@@ -247,17 +247,23 @@ func Waterfall(pairs Pairs) Chart {
 }
 
 func (v *view) waterfall(f Filtered) {
-	var drops []chart.Drop
-	examples := grid{caption: "Examples of what was taken", columns: []chart.Column{{Name: "rule"}, {Name: "message", Wide: true}, {Name: "why", Wide: true}, {Name: "stream"}}}
-	for _, st := range f.Steps {
-		drops = append(drops, chart.Drop{Name: st.Rule, Dropped: st.Dropped})
-		for _, e := range st.Examples[:min(len(st.Examples), 3)] {
-			examples.rows = append(examples.rows, []chart.Cell{chart.TextCell(st.Rule), chart.TextCell(e.Response), chart.TextCell(e.Reason), chart.TextCell(e.Stream)})
-		}
-	}
-	v.draw(chart.Waterfall("Pairs left after each rule", f.In, drops))
+	falls, examples := f.falls(3)
+	v.draw(falls)
 	if len(examples.rows) > 0 {
 		examples.rows = examples.rows[:min(len(examples.rows), shownRows)]
 		v.list(examples)
 	}
+}
+
+// falls is what each rule took, as a chart, and up to n examples of each.
+func (f Filtered) falls(n int) (chart.Chart, grid) {
+	var drops []chart.Drop
+	examples := grid{caption: "Examples of what was taken", columns: []chart.Column{{Name: "rule"}, {Name: "message", Wide: true}, {Name: "why", Wide: true}, {Name: "stream"}}}
+	for _, st := range f.Steps {
+		drops = append(drops, chart.Drop{Name: st.Rule, Dropped: st.Dropped})
+		for _, e := range st.Examples[:min(len(st.Examples), n)] {
+			examples.rows = append(examples.rows, []chart.Cell{chart.TextCell(st.Rule), chart.TextCell(e.Response), chart.TextCell(e.Reason), chart.TextCell(e.Stream)})
+		}
+	}
+	return chart.Waterfall("Pairs left after each rule", f.In, drops), examples
 }

@@ -291,23 +291,16 @@ func (p Pairs) tellFilter(r *chart.Report) {
 		return
 	}
 	sec := r.Section("Filters", "What each rule took. Nothing is dropped in silence: dropped.parquet names every pair and its reason.")
-	var drops []chart.Drop
+	falls, examples := f.falls(2)
+	sec.Chart(falls)
 	masked := 0
 	for _, st := range f.Steps {
-		drops = append(drops, chart.Drop{Name: st.Rule, Dropped: st.Dropped})
 		masked += st.Masked
 	}
-	sec.Chart(chart.Waterfall("Pairs left after each rule", f.In, drops))
 	if masked > 0 {
 		sec.Note(fmt.Sprintf("%d personal details were masked.", masked))
 	}
-	var rows [][]chart.Cell
-	for _, st := range f.Steps {
-		for _, e := range st.Examples[:min(len(st.Examples), 2)] {
-			rows = append(rows, []chart.Cell{chart.TextCell(st.Rule), chart.TextCell(e.Response), chart.TextCell(e.Reason), chart.TextCell(e.Stream)})
-		}
-	}
-	sec.Table(chart.Table{Caption: "Examples", Columns: []chart.Column{{Name: "rule"}, {Name: "message", Wide: true}, {Name: "why"}, {Name: "stream"}}, Rows: chart.Rows(rows...), Total: len(rows)})
+	sec.Table(chart.Table{Caption: examples.caption, Columns: examples.columns, Rows: chart.Rows(examples.rows...), Total: len(examples.rows)})
 }
 
 func (r Rows) tell(page *chart.Report) {
