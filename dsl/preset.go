@@ -52,6 +52,9 @@ func (s *Session) choosePreset(o *trainOptions, model models.Model) error {
 		return &problem.Error{Op: "choose a preset", Path: model.Name, Err: err}
 	}
 	o.Options, o.Plan = p.Apply(o.Options, o.Plan)
+	if most := base.Config.MaxPositions; most > 0 {
+		o.Plan.MaxLength = min(o.Plan.MaxLength, most)
+	}
 	o.recompute, o.preset.name = p.Recompute, p.Name
 	s.note("train", model.Name, "preset %s: rank %d, batches of at most %d tokens in rows of at most %d; up to %s of %s of memory",
 		p.Name, o.Options.Rank, o.Options.BatchTokens, o.Plan.MaxLength, train.Bytes(need), train.Bytes(memory))
@@ -100,7 +103,8 @@ func (s *Session) forecast(model models.Model, plans map[string]*train.Plan, o t
 func (s *Session) foundTraining() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trainings[len(s.trainings)-1].Stored = true
+	last := &s.trainings[len(s.trainings)-1]
+	last.Stored, last.Seconds = true, 0
 }
 
 // foresee notes what a training would take, for a dry run.

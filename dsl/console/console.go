@@ -131,9 +131,9 @@ func (c *Console) close(id string) {
 	}
 }
 
-// line writes an event as JSON. Progress of one step is written at most twice a second.
+// line writes an event as JSON. Progress of one step is written at most twice a second, but what was measured always.
 func (c *Console) line(e event.Event) {
-	if e.State == event.Progress {
+	if e.State == event.Progress && len(e.Values) == 0 {
 		if time.Since(c.last[e.Key]) < 500*time.Millisecond {
 			return
 		}

@@ -164,7 +164,7 @@ func (p plan) writeTrainings(w io.Writer) error {
 	for _, t := range p.Trainings {
 		what := "will take"
 		if t.Stored {
-			what = "in the store, took"
+			what = "is in the store, and took"
 		}
 		preset := ""
 		if t.Preset != "" {

@@ -39,6 +39,7 @@ type bar struct {
 	began   time.Time
 	ended   time.Time // zero while it is at work
 	dirty   bool
+	curves  curves
 }
 
 func newBoard(s *Session, r *run) *board { return &board{session: s, run: r, byID: map[string]*bar{}} }
@@ -48,7 +49,7 @@ const loose = "working"
 
 // report takes progress of such work. Nobody says when it ends: its last unit does.
 func (b *board) report(r progress.Report) {
-	e := event.Event{State: event.Progress, Verb: loose, Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note}
+	e := event.Event{State: event.Progress, Verb: loose, Done: r.Done, Total: r.Total, Unit: r.Unit, Text: r.Note, Values: r.Values}
 	b.event(e)
 	if r.Total > 0 && r.Done >= r.Total {
 		e.State = event.Done
@@ -87,6 +88,7 @@ func (b *board) event(e event.Event) {
 	switch e.State {
 	case event.Progress:
 		x.report = progress.Report{Done: e.Done, Total: e.Total, Unit: e.Unit, Note: e.Text}
+		x.curves.add(e.Done, e.Values)
 	case event.Hit, event.Done, event.Failed:
 		x.ended = time.Now()
 	}
@@ -187,7 +189,7 @@ func (x *bar) html() string {
 	}
 	return fmt.Sprintf(`<div style="display:flex;gap:.8em;align-items:center;font-family:var(--jp-ui-font-family,sans-serif);font-size:90%%">`+
 		`<span style="min-width:14em">%s</span><progress style="width:16em" max="1"%s></progress><span>%s</span></div>`,
-		html.EscapeString(x.title), value, html.EscapeString(x.caption()))
+		html.EscapeString(x.title), value, html.EscapeString(x.caption())) + x.curves.picture(x.report.Unit, !x.ended.IsZero())
 }
 
 func (x *bar) plain() string {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -559,6 +560,56 @@ func TestShutdown(t *testing.T) {
 		}
 		k.outputs2(id)
 		for range k.iopub { // until the kernel has closed it
+		}
+	}
+}
+
+// TestCurves shows a step that measures as it goes on: its curves stand below its bar and end with its last point.
+func TestCurves(t *testing.T) {
+	k := startKernel(t, withCells(cellFuncs{
+		"train": func(ctx context.Context, e *scripted) (Result, error) {
+			for i := range 5 {
+				e.n.Event(event.Event{State: event.Progress, Verb: "train", Done: int64(i + 1), Total: 5, Unit: "steps",
+					Values: map[string]float64{"loss": 3 - float64(i)/2, "lr": 1e-3, "<b>": math.NaN(), "held_out": 2}})
+				time.Sleep(redrawEvery)
+			}
+			e.n.Event(event.Event{State: event.Done, Verb: "train"})
+			return Result{}, nil
+		},
+	}))
+	out := k.ok("train")
+	last := out[0]
+	for _, m := range out {
+		if m.Header.Type == "update_display_data" {
+			last = m
+		}
+	}
+	page := data(t, last)["text/html"].(string)
+	if n := strings.Count(page, "data:image/svg+xml;base64,"); n != 3 {
+		t.Errorf("%d pictures", n)
+	}
+	for _, want := range []string{`value="1.0000"`, "held out", "learning rate"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in %.2000s", want, page)
+		}
+	}
+	if strings.Contains(page, "<b>") {
+		t.Error("a name is taken for HTML")
+	}
+}
+
+func TestCurvesStayShort(t *testing.T) {
+	var c curves
+	for i := range 10000 {
+		c.add(int64(i), map[string]float64{"loss": float64(i)})
+	}
+	k := c.by["loss"]
+	if len(k.x) >= maxPoints || len(k.x) < maxPoints/4 || k.x[0] != 0 || k.x[len(k.x)-1] < 9900 {
+		t.Errorf("%d points from %v to %v", len(k.x), k.x[0], k.x[len(k.x)-1])
+	}
+	for i, x := range k.x {
+		if k.y[i] != x {
+			t.Fatalf("point %d is %v, %v", i, x, k.y[i])
 		}
 	}
 }

@@ -191,3 +191,9 @@ func (j *Job) Tell(ctx context.Context, record StepRecord, speed float64) {
 		Note:   fmt.Sprintf("loss %.3f, lr %.2g, gradient %.2g, %.0f tokens/s", record.Loss, record.LR, record.GradNorm, speed),
 		Values: map[string]float64{"loss": record.Loss, "lr": record.LR, "grad_norm": record.GradNorm, "tokens_per_s": speed}})
 }
+
+// TellLook reports a look at the holdout.
+func (j *Job) TellLook(ctx context.Context, step int, loss float64) {
+	progress.Tell(ctx, progress.Report{Done: int64(step), Total: int64(j.Record.Steps), Unit: "steps", Note: fmt.Sprintf("held-out loss %.3f", loss),
+		Values: map[string]float64{"held_out": loss}})
+}

@@ -14,6 +14,7 @@ type Preset struct {
 	Rank        int
 	Targets     []string
 	MaxLength   int    // tokens of an example
+	BatchRows   int    // rows of a batch
 	BatchTokens int    // tokens of a batch at most
 	GradAccum   int    // batches in a step
 	Recompute   bool   // keep only each layer's input
@@ -26,19 +27,19 @@ const gib = 1 << 30
 func Presets() []Preset {
 	all := lm.Projections()
 	return []Preset{
-		{Name: "CPU 8 GB", Memory: 8 * gib, Rank: 8, Targets: all, MaxLength: 512, BatchTokens: 512, GradAccum: 4, Recompute: true, Precision: "Q8_0"},
-		{Name: "8 GB", Memory: 8 * gib, Rank: 8, Targets: all, MaxLength: 512, BatchTokens: 1024, GradAccum: 4, Recompute: true, Precision: "Q8_0"},
-		{Name: "12 GB", Memory: 12 * gib, Rank: 16, Targets: all, MaxLength: 512, BatchTokens: 1024, GradAccum: 4, Recompute: true, Precision: "Q8_0"},
-		{Name: "16 GB", Memory: 16 * gib, Rank: 16, Targets: all, MaxLength: 1024, BatchTokens: 2048, GradAccum: 2, Recompute: true, Precision: "BF16"},
-		{Name: "24 GB", Memory: 24 * gib, Rank: 16, Targets: all, MaxLength: 1024, BatchTokens: 4096, GradAccum: 1, Recompute: true, Precision: "BF16"},
-		{Name: "48 GB", Memory: 48 * gib, Rank: 32, Targets: all, MaxLength: 2048, BatchTokens: 8192, GradAccum: 1, Recompute: false, Precision: "BF16"},
-		{Name: "80 GB", Memory: 80 * gib, Rank: 64, Targets: all, MaxLength: 2048, BatchTokens: 16384, GradAccum: 1, Recompute: false, Precision: "BF16"},
+		{Name: "CPU 8 GB", Memory: 8 * gib, Rank: 8, Targets: all, MaxLength: 512, BatchRows: 8, BatchTokens: 512, GradAccum: 4, Recompute: true, Precision: "Q8_0"},
+		{Name: "8 GB", Memory: 8 * gib, Rank: 8, Targets: all, MaxLength: 512, BatchRows: 8, BatchTokens: 1024, GradAccum: 4, Recompute: true, Precision: "Q8_0"},
+		{Name: "12 GB", Memory: 12 * gib, Rank: 16, Targets: all, MaxLength: 512, BatchRows: 8, BatchTokens: 1024, GradAccum: 4, Recompute: true, Precision: "Q8_0"},
+		{Name: "16 GB", Memory: 16 * gib, Rank: 16, Targets: all, MaxLength: 1024, BatchRows: 16, BatchTokens: 2048, GradAccum: 2, Recompute: true, Precision: "BF16"},
+		{Name: "24 GB", Memory: 24 * gib, Rank: 16, Targets: all, MaxLength: 1024, BatchRows: 32, BatchTokens: 4096, GradAccum: 1, Recompute: true, Precision: "BF16"},
+		{Name: "48 GB", Memory: 48 * gib, Rank: 32, Targets: all, MaxLength: 2048, BatchRows: 32, BatchTokens: 8192, GradAccum: 1, Recompute: false, Precision: "BF16"},
+		{Name: "80 GB", Memory: 80 * gib, Rank: 64, Targets: all, MaxLength: 2048, BatchRows: 64, BatchTokens: 16384, GradAccum: 1, Recompute: false, Precision: "BF16"},
 	}
 }
 
 // Options returns the preset's share of a run's options. PlanOptions wants its MaxLength, Machine its Recompute.
 func (p Preset) Options() Options {
-	return Options{Rank: p.Rank, Targets: p.Targets, BatchRows: max(1, p.BatchTokens/32), BatchTokens: p.BatchTokens, GradAccum: p.GradAccum}
+	return Options{Rank: p.Rank, Targets: p.Targets, BatchRows: p.BatchRows, BatchTokens: p.BatchTokens, GradAccum: p.GradAccum}
 }
 
 // Apply fills in what options and plan options leave open.

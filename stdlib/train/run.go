@@ -243,6 +243,7 @@ func (r *run) look(ctx context.Context) error {
 	}
 	s := r.state
 	s.Looks = append(s.Looks, Look{Step: s.Step, Loss: loss})
+	r.TellLook(ctx, s.Step, loss)
 	if loss < s.BestLoss {
 		s.BestLoss, s.BestStep, s.SinceBest = loss, s.Step, 0
 		if r.Options.EarlyStop > 0 {

@@ -262,6 +262,8 @@ func (r *run) hear(ctx context.Context, line []byte) {
 		r.tokens += s.Tokens
 		r.seconds += s.Seconds
 		r.job.Tell(ctx, s.record(), float64(s.Tokens)/max(s.Seconds, 1e-9))
+	case "look":
+		r.job.TellLook(ctx, s.Step, float64(s.Loss))
 	case "unsound":
 		if r.failure == nil {
 			r.failure = r.unsound(s)
