@@ -22,20 +22,20 @@ import (
 	"strings"
 	"time"
 
+	"banter/internal/progress"
 	"banter/stdlib/lm"
 	"banter/stdlib/train"
+	"banter/stdlib/train/torch"
 )
 
 //go:embed torch_lora.py
 var torchScript []byte
 
-// requirements are what the torch side needs; the newest releases are measured.
-var requirements = []string{"torch", "transformers", "peft"}
-
 // measurement is what a child process prints as its last line.
 type measurement struct {
 	TokensPerSecond float64 `json:"tokens_per_s"`
 	PeakRSS         int64   `json:"peak_rss_bytes"`
+	CPUSeconds      float64 `json:"cpu_s_per_step"` // of all threads: what the work costs however busy the machine is; 0: not measured
 	FirstLoss       float64 `json:"first_loss"`     // of the untouched base: both engines must agree on it
 	Estimate        int64   `json:"estimate_bytes"` // what go expected to hold
 	Versions        string  `json:"versions"`
@@ -46,6 +46,9 @@ type comparison struct {
 	Torch       side    `json:"torch"`
 	SpeedRatio  float64 `json:"speed_ratio"`  // go's tokens per second over torch's
 	MemoryRatio float64 `json:"memory_ratio"` // go's peak over torch's
+
+	Quantized      side    `json:"go_q8_0"`          // go on the base stored as Q8_0
+	QuantizedRatio float64 `json:"q8_0_speed_ratio"` // its tokens per second over those on float32
 }
 
 type side struct {
@@ -63,6 +66,7 @@ type settings struct {
 	rank      int
 	recompute bool
 	storage   string
+	quantized bool
 	goOnly    bool
 	childOf   string
 	model     string
@@ -73,12 +77,13 @@ func main() {
 	flag.StringVar(&s.python, "python", os.Getenv("BANTER_BENCH_PYTHON"), "interpreter with torch, transformers and peft; empty: make an environment in .venv/bench-train")
 	flag.StringVar(&s.shapes, "shapes", "SmolLM2-135M,Qwen2.5-0.5B", "model shapes to measure")
 	flag.IntVar(&s.rounds, "rounds", 2, "times that each engine is measured; its best round counts")
-	flag.IntVar(&s.steps, "steps", 5, "steps in a round; the first is not timed")
+	flag.IntVar(&s.steps, "steps", 4, "steps in a round; the first is not timed")
 	flag.IntVar(&s.tokens, "tokens", 512, "tokens in a row")
 	flag.IntVar(&s.rows, "rows", 1, "rows in a batch")
 	flag.IntVar(&s.rank, "rank", 8, "rank of the adapter")
 	flag.BoolVar(&s.recompute, "recompute", false, "let the go engine compute layers again instead of keeping them")
 	flag.StringVar(&s.storage, "storage", "F32", "how the go engine's base is stored: F32, BF16, F16 or Q8_0; torch always has float32")
+	flag.BoolVar(&s.quantized, "quantized", true, "measure the go engine on the base stored as Q8_0 too")
 	flag.BoolVar(&s.goOnly, "go-only", false, "measure the go engine alone")
 	flag.StringVar(&s.childOf, "child", "", "for the program's own use")
 	flag.StringVar(&s.model, "model", "", "for the program's own use")
@@ -138,10 +143,16 @@ func (s *settings) compare(ctx context.Context) error {
 				return err
 			}
 		}
+		quantized := filepath.Join(dir, name+".quantized")
+		if s.quantized {
+			if err := convert(quantized, folder, shape, "Q8_0"); err != nil {
+				return err
+			}
+		}
 		if err := s.writeRows(folder, shape); err != nil {
 			return err
 		}
-		var goBest, torchBest measurement
+		var goBest, torchBest, quantizedBest measurement
 		for range s.rounds {
 			m, err := measure(ctx, self, append(s.childArguments(), "-child", folder, "-model", goModel)...)
 			if err != nil {
@@ -149,6 +160,13 @@ func (s *settings) compare(ctx context.Context) error {
 			}
 			m.report(name, "go")
 			goBest = best(goBest, m)
+			if s.quantized {
+				if m, err = measure(ctx, self, append(s.childArguments(), "-child", folder, "-model", quantized)...); err != nil {
+					return fmt.Errorf("engine go at %s, stored as Q8_0: %w", name, err)
+				}
+				m.report(name, "go Q8_0")
+				quantizedBest = best(quantizedBest, m)
+			}
 			if s.goOnly {
 				continue
 			}
@@ -167,11 +185,15 @@ func (s *settings) compare(ctx context.Context) error {
 			c.SpeedRatio = goBest.TokensPerSecond / torchBest.TokensPerSecond
 			c.MemoryRatio = float64(goBest.PeakRSS) / float64(torchBest.PeakRSS)
 		}
+		if s.quantized {
+			c.Quantized = side{quantizedBest.TokensPerSecond, quantizedBest.PeakRSS}
+			c.QuantizedRatio = quantizedBest.TokensPerSecond / goBest.TokensPerSecond
+		}
 		results[name] = c
 		if err := os.RemoveAll(folder); err != nil {
 			return err
 		}
-		if err := os.RemoveAll(goModel); err != nil {
+		if err := errors.Join(os.RemoveAll(goModel), os.RemoveAll(quantized)); err != nil {
 			return err
 		}
 	}
@@ -192,7 +214,11 @@ func (m measurement) report(shape, engine string) {
 	if m.Estimate > 0 {
 		estimate = fmt.Sprintf(" (%.1f estimated)", float64(m.Estimate)/(1<<20))
 	}
-	fmt.Printf("%-14s %-6s %8.1f tokens/s  peak %7.1f MiB%s  first loss %.5f  (%s)\n", shape, engine, m.TokensPerSecond, float64(m.PeakRSS)/(1<<20), estimate, m.FirstLoss, m.Versions)
+	cost := ""
+	if m.CPUSeconds > 0 {
+		cost = fmt.Sprintf("  %.2f s of processor a step", m.CPUSeconds)
+	}
+	fmt.Printf("%-14s %-7s %8.1f tokens/s%s  peak %7.1f MiB%s  first loss %.5f  (%s)\n", shape, engine, m.TokensPerSecond, cost, float64(m.PeakRSS)/(1<<20), estimate, m.FirstLoss, m.Versions)
 }
 
 // best keeps the faster of two measurements, with the greater peak of both.
@@ -200,6 +226,9 @@ func best(a, b measurement) measurement {
 	peak := max(a.PeakRSS, b.PeakRSS)
 	if b.TokensPerSecond > a.TokensPerSecond {
 		a = b
+	}
+	if a.CPUSeconds > 0 && b.CPUSeconds > 0 {
+		a.CPUSeconds = min(a.CPUSeconds, b.CPUSeconds)
 	}
 	a.PeakRSS = peak
 	return a
@@ -229,25 +258,19 @@ func measure(ctx context.Context, program string, arguments ...string) (measurem
 	return m, nil
 }
 
-// environment makes a Python environment with what torch's side needs, once.
+// environment makes a Python environment with the torch engine's locked versions, once.
 func environment(ctx context.Context) (string, error) {
 	dir, err := filepath.Abs(filepath.Join(".venv", "bench-train"))
 	if err != nil {
 		return "", err
 	}
-	python, done := filepath.Join(dir, "bin", "python"), filepath.Join(dir, "complete")
-	if _, err := os.Stat(done); err == nil {
-		return python, nil
-	}
-	fmt.Printf("making %s with %s\n", dir, strings.Join(requirements, ", "))
-	for _, c := range [][]string{{"python3", "-m", "venv", dir}, append([]string{python, "-m", "pip", "install", "-q"}, requirements...)} {
-		command := exec.CommandContext(ctx, c[0], c[1:]...)
-		command.Stdout, command.Stderr = os.Stderr, os.Stderr
-		if err := command.Run(); err != nil {
-			return "", fmt.Errorf("%s: %w (install python3 with venv, or give -python an interpreter that has %s)", strings.Join(c, " "), err, strings.Join(requirements, ", "))
+	said := ""
+	return torch.Environment(progress.With(ctx, func(r progress.Report) {
+		if r.Note != said {
+			said = r.Note
+			fmt.Println(said)
 		}
-	}
-	return python, os.WriteFile(done, nil, 0o644)
+	}), dir)
 }
 
 // child measures the go engine in this process.
@@ -262,11 +285,12 @@ func (s *settings) child(ctx context.Context) error {
 		return err
 	}
 	var seconds []float64
-	var first float64
+	var first, firstCPU, lastCPU float64
 	began := time.Now()
 	machine := train.Machine{Recompute: s.recompute, Observe: func(r train.StepRecord, _ float64) {
+		lastCPU = processorSeconds()
 		if r.Step == 1 {
-			first = r.Loss
+			first, firstCPU = r.Loss, lastCPU
 		} else {
 			seconds = append(seconds, time.Since(began).Seconds())
 		}
@@ -282,7 +306,7 @@ func (s *settings) child(ctx context.Context) error {
 		return err
 	}
 	slices.Sort(seconds)
-	m := measurement{TokensPerSecond: float64(s.rows*s.tokens) / seconds[len(seconds)/2], PeakRSS: peak, FirstLoss: first,
+	m := measurement{TokensPerSecond: float64(s.rows*s.tokens) / seconds[len(seconds)/2], PeakRSS: peak, FirstLoss: first, CPUSeconds: (lastCPU - firstCPU) / float64(len(seconds)),
 		Estimate: train.Estimate(base, options, train.Size{Tokens: s.rows * s.tokens, Longest: s.tokens, Learned: s.rows * s.tokens * 3 / 4, Held: s.rows * s.tokens}, machine),
 		Versions: fmt.Sprintf("%s, %d workers, %s", runtime.Version(), r.Timing.Workers, r.Timing.Processor)}
 	return json.NewEncoder(os.Stdout).Encode(m)
