@@ -329,8 +329,14 @@ func (e Evaluation) MimeBundle() map[string]any {
 		g.rows = append(g.rows, row)
 	}
 	v.list(g)
-	if n := res.Ranking; n.FewestCandidates < n.Wanted {
-		v.say("Ranking is among %.0f candidates on average: there are not %d different responses for every prompt.", n.MeanCandidates, n.Wanted)
+	for _, note := range e.notes() {
+		v.say("%s", note)
+	}
+	v.list(e.style())
+	if rubrics := e.rubrics(); len(rubrics.rows) > 0 {
+		rubrics.total = len(rubrics.rows)
+		rubrics.rows = rubrics.rows[:min(len(rubrics.rows), shownRows)]
+		v.list(rubrics)
 	}
 	return v.forms()
 }

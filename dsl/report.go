@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"banter/dsl/memo"
 	"banter/stdlib/align"
 	"banter/stdlib/chart"
+	"banter/stdlib/eval"
 )
 
 // Report writes a page to the out folder that tells the story of a run: one HTML file that needs nothing else. What it
@@ -317,7 +319,7 @@ func (t Tuned) tell(r *chart.Report) {
 	run := t.Run()
 	sec := r.Section("Training", "A LoRA adapter on a frozen base, with loss on the responses alone.")
 	cards := []chart.Card{
-		{Label: "base", Value: t.base}, {Label: "steps", Value: count(len(run.History))},
+		{Label: "base", Value: filepath.Base(t.base)}, {Label: "steps", Value: count(len(run.History))},
 		{Label: "rank", Value: count(run.Options.Rank)}, {Label: "learned tokens", Value: count(run.Learned), Detail: "in one pass"}}
 	sec.Cards(cards...)
 	sec.Chart(lossCurve(run))
@@ -326,10 +328,106 @@ func (t Tuned) tell(r *chart.Report) {
 func (e Evaluation) tell(r *chart.Report) {
 	res := e.Result()
 	sec := r.Section("Before and after", fmt.Sprintf("The base alone and with the adapter, on %d held-out responses to %d prompts. Intervals are 95 %%, by a paired bootstrap of %d resamples.", res.Examples, res.Prompts, res.Resamples))
+	sec.Cards(e.cards()...)
 	sec.Table(chart.BeforeAfter("", e.comparisons()))
-	if n := res.Ranking; n.FewestCandidates < n.Wanted {
-		sec.Note(fmt.Sprintf("Ranking is among %.0f candidates on average: there are not %d different responses for every prompt.", n.MeanCandidates, n.Wanted))
+	for _, note := range e.notes() {
+		sec.Note(note)
 	}
+	style, rubrics := e.style(), e.rubrics()
+	sec.Table(chart.Table{Caption: style.caption, Columns: style.columns, Rows: chart.Rows(style.rows...), Total: len(style.rows)})
+	if len(rubrics.rows) > 0 {
+		sec.Table(chart.Table{Caption: rubrics.caption, Columns: rubrics.columns, Rows: chart.Rows(rubrics.rows...), Total: len(rubrics.rows)})
+	}
+}
+
+// cards are what to look at first.
+func (e Evaluation) cards() []chart.Card {
+	res := e.Result()
+	tone := func(good bool) chart.Tone {
+		if good {
+			return chart.Green
+		}
+		return chart.Red
+	}
+	fall, _ := res.Metric(eval.PerplexityFall)
+	gain := res.Ranking.MRR.Change
+	cards := []chart.Card{
+		{Label: "perplexity falls by", Value: share(fall.Value), Detail: fmt.Sprintf("%s to %s", share(fall.Low), share(fall.High)), Tone: tone(fall.Low > 0)},
+		{Label: "MRR changes by", Value: fmt.Sprintf("%+.3f", gain.Value), Detail: fmt.Sprintf("%+.3f to %+.3f", gain.Low, gain.High), Tone: tone(gain.High >= 0)},
+		{Label: "learnt by heart", Value: share(res.Memorisation.Long.Tuned.Value), Detail: "answers of 5 words or more from training", Tone: tone(res.Memorisation.Long.Tuned.Value <= res.Memorisation.LongReal+0.05)}}
+	if g := res.General; g != nil {
+		cards = append(cards, chart.Card{Label: "plain answers' perplexity", Value: fmt.Sprintf("%+.1f %%", 100*g.Perplexity.Change.Value),
+			Detail: fmt.Sprintf("%d plain questions; %.2f nats a token from the base", g.Prompts, g.Drift.Value), Tone: tone(g.Perplexity.Change.Low <= 0.1)})
+	}
+	if l := res.Leaks; l != nil {
+		cards = append(cards, chart.Card{Label: "leaks", Value: count(l.Leaked), Detail: fmt.Sprintf("of %d held-out rows nearly stand in training", l.Holdout), Tone: tone(l.Leaked == 0)})
+	}
+	return cards
+}
+
+// notes are what else there is to say of the numbers.
+func (e Evaluation) notes() []string {
+	res := e.Result()
+	var notes []string
+	if n := res.Ranking; n.FewestCandidates < n.Wanted {
+		notes = append(notes, fmt.Sprintf("Ranking is among %.0f candidates on average: there are not %d different responses for every prompt.", n.MeanCandidates, n.Wanted))
+	}
+	if t := res.Style.Timing; t != nil {
+		notes = append(notes, fmt.Sprintf("Timing holds how soon people wrote the real responses against how soon they write texts such as the answers; the real texts themselves come to %.2g.", t.Floor))
+	}
+	if n := len(res.Skipped); n > 0 {
+		notes = append(notes, fmt.Sprintf("%s left out; the first, %s: %s.", plural(n, "example"), res.Skipped[0].ID, res.Skipped[0].Reason))
+	}
+	return notes
+}
+
+// style describes the real responses and both sides' answers to the same prompts.
+func (e Evaluation) style() grid {
+	s := e.Result().Style
+	g := grid{caption: "Manner of the answers", columns: []chart.Column{{Name: "of the responses"}, {Name: "real", Right: true}, {Name: "base", Right: true}, {Name: "tuned", Right: true}}}
+	line := func(name string, of func(eval.Style) float64, write func(float64) string) {
+		row := []chart.Cell{chart.TextCell(name)}
+		for _, side := range []eval.Style{s.Real, s.Base, s.Tuned} {
+			row = append(row, chart.Cell{Text: write(of(side)), Number: of(side), Sort: true})
+		}
+		g.rows = append(g.rows, row)
+	}
+	plain := func(x float64) string { return fmt.Sprintf("%.2f", x) }
+	line("words", func(s eval.Style) float64 { return s.Words }, plain)
+	line("emotes", func(s eval.Style) float64 { return s.Emotes }, plain)
+	line("without a capital", func(s eval.Style) float64 { return s.Lowercase }, share)
+	line("end in punctuation", func(s eval.Style) float64 { return s.Punctuation }, share)
+	line("distinct words", func(s eval.Style) float64 { return s.Distinct1 }, share)
+	line("distinct pairs of words", func(s eval.Style) float64 { return s.Distinct2 }, share)
+	line("self-BLEU", func(s eval.Style) float64 { return s.SelfBLEU }, plain)
+	return g
+}
+
+// rubrics are the cases of all suites, with how many answers passed.
+func (e Evaluation) rubrics() grid {
+	g := grid{caption: "Rubrics: answers that passed", columns: []chart.Column{{Name: "rubric"}, {Name: "case"}, {Name: "base", Right: true}, {Name: "tuned", Right: true}, {Name: "an answer that did not", Wide: true}}}
+	passed := func(list []eval.Judged) chart.Cell {
+		n := 0
+		for _, j := range list {
+			if j.Passed {
+				n++
+			}
+		}
+		return chart.Cell{Text: fmt.Sprintf("%d of %d", n, len(list)), Number: float64(n), Sort: true}
+	}
+	for _, s := range e.Result().Suites {
+		for _, c := range s.Cases {
+			example := chart.Cell{}
+			for _, j := range c.Tuned {
+				if !j.Passed {
+					example = chart.Cell{Text: j.Answer, Detail: strings.Join(j.Failed, "; ")}
+					break
+				}
+			}
+			g.rows = append(g.rows, []chart.Cell{chart.TextCell(s.Name), chart.TextCell(c.Name), passed(c.Base), passed(c.Tuned), example})
+		}
+	}
+	return g
 }
 
 // comparisons are the measures before and after.
@@ -337,7 +435,7 @@ func (e Evaluation) comparisons() []chart.Comparison {
 	res := e.Result()
 	var lines []chart.Comparison
 	for _, row := range res.Rows() {
-		lines = append(lines, chart.Comparison{Name: row.Name, Before: chart.Estimate(row.Base), After: chart.Estimate(row.Tuned), LowerIsBetter: row.Better == "lower"})
+		lines = append(lines, chart.Comparison{Name: row.Name, Before: chart.Estimate(row.Base), After: chart.Estimate(row.Tuned), LowerIsBetter: row.Better == "lower", Neutral: row.Better == ""})
 	}
 	return lines
 }

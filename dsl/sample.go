@@ -87,7 +87,7 @@ func TopK(k int) GenerateOption { return func(o *generate.Options) { o.TopK = k 
 // TopP draws from the likeliest tokens that together have this probability. The default is 0.95.
 func TopP(p float64) GenerateOption { return func(o *generate.Options) { o.TopP = p } }
 
-// MinP leaves out tokens less likely than this share of the likeliest one's probability.
+// MinP leaves out tokens less likely than this share of the likeliest one's probability. The default is 0.1.
 func MinP(p float64) GenerateOption { return func(o *generate.Options) { o.MinP = p } }
 
 // Repetition is the penalty for tokens that were there already: 1 is none, and 1.1 is mild.

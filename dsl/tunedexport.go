@@ -244,8 +244,9 @@ func (s *Session) writeOllama(ctx context.Context, d *memo.Draft, b *base, a *ad
 	return form, d.WriteBytes("Modelfile", []byte(text))
 }
 
-// usualSampling is how answers are drawn unless a cell says otherwise.
-var usualSampling = sampling.Sampling{Temperature: 0.8, TopP: 0.95}
+// usualSampling is how answers are drawn unless a cell says otherwise. Min-p keeps a model that has just learnt new words
+// from tokens that it knows nothing of.
+var usualSampling = sampling.Sampling{Temperature: 0.8, TopP: 0.95, MinP: 0.1}
 
 // card says where the model comes from.
 func (s *Session) card(t Tuned, opened *lm.Model, model models.Model, o exportOptions) (modelcard.Card, error) {

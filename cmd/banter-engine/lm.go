@@ -53,6 +53,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 
 	"banter/internal/progress"
@@ -363,10 +364,15 @@ func generate(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		seen[i] = int32(id)
 	}
 	sampler := sampling.New(p.Sampling, p.Seed, seen)
-	if err := s.decode(ctx, ids, 0, nil); err != nil {
+	result := &native.Generated{IDs: []int32{}, Ended: "length"}
+	decode := func(ids []C.llama_token, from int) error {
+		began := time.Now()
+		defer func() { result.DecodeSeconds += time.Since(began).Seconds() }()
+		return s.decode(ctx, ids, from, nil)
+	}
+	if err := decode(ids, 0); err != nil {
 		return nil, nil, err
 	}
-	result := &native.Generated{IDs: []int32{}, Ended: "length"}
 	var text []byte
 	for len(result.IDs) < p.MaxTokens {
 		logits := s.logits(-1)
@@ -386,7 +392,7 @@ func generate(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		if len(result.IDs) == p.MaxTokens {
 			break
 		}
-		if err := s.decode(ctx, []C.llama_token{id}, len(ids)+len(result.IDs)-1, nil); err != nil {
+		if err := decode([]C.llama_token{id}, len(ids)+len(result.IDs)-1); err != nil {
 			return nil, nil, err
 		}
 	}

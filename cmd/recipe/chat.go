@@ -20,7 +20,7 @@ type chatCmd struct {
 	Base        string   `help:"Base model: a name of recipe models list, or a path." default:"lm-micro" placeholder:"MODEL"`
 	Temperature float64  `help:"0 takes the likeliest token each time; more varies more." default:"0.8"`
 	TopP        float64  `help:"Draw from the likeliest tokens that together have this probability." default:"0.95"`
-	MinP        float64  `help:"Leave out tokens less likely than this share of the likeliest one's probability." default:"0"`
+	MinP        float64  `help:"Leave out tokens less likely than this share of the likeliest one's probability." default:"0.1"`
 	TopK        int      `help:"Draw from the k likeliest tokens alone; 0 is all." default:"0"`
 	Stop        []string `help:"End an answer before this text; may be given more than once." sep:"none" placeholder:"TEXT"`
 	Repetition  float64  `help:"Penalty for tokens that were there already; 1 is none." default:"1"`

@@ -160,6 +160,7 @@ type Comparison struct {
 	Name          string
 	Before, After Estimate
 	LowerIsBetter bool
+	Neutral       bool // neither is better
 	Percent       bool
 	Verdict       string // of a gate, for example; may be empty
 }
@@ -197,8 +198,10 @@ func BeforeAfter(caption string, lines []Comparison) Table {
 		}
 		apart := (l.After.Low != 0 || l.After.High != 0) && (l.After.Low > l.Before.High || l.After.High < l.Before.Low)
 		if apart {
-			change.Tone = Red
-			if (l.After.Value < l.Before.Value) == l.LowerIsBetter {
+			if !l.Neutral {
+				change.Tone = Red
+			}
+			if !l.Neutral && (l.After.Value < l.Before.Value) == l.LowerIsBetter {
 				change.Tone = Green
 			}
 			change.Detail = "intervals apart"
@@ -208,6 +211,9 @@ func BeforeAfter(caption string, lines []Comparison) Table {
 		better := "higher is better"
 		if l.LowerIsBetter {
 			better = "lower is better"
+		}
+		if l.Neutral {
+			better = ""
 		}
 		rows = append(rows, []Cell{{Text: l.Name, Detail: better}, estimate(l.Before), estimate(l.After), change, TextCell(l.Verdict)})
 	}

@@ -58,7 +58,7 @@ func (o Options) withDefaults() Options {
 	o.Workers = cmp.Or(o.Workers, runtime.GOMAXPROCS(0))
 	o.MaxTokens = cmp.Or(o.MaxTokens, 48)
 	if o.Sampling == (generate.Sampling{}) {
-		o.Sampling = generate.Sampling{Temperature: 0.8, TopP: 0.95}
+		o.Sampling = generate.Sampling{Temperature: 0.8, TopP: 0.95, MinP: 0.1}
 	}
 	return o
 }

@@ -186,6 +186,8 @@ type Generated struct {
 	IDs     []int32 `json:"ids"`
 	LogProb float64 `json:"logprob"` // sum over IDs under the model itself, before sampling's temperature and cuts
 	Ended   string  `json:"ended"`   // "end of text", "stop", "length"
+
+	DecodeSeconds float64 `json:"decode_seconds"` // of the whole call's time, what llama.cpp itself took
 }
 
 // ScoreParams ask how likely a text is.

@@ -2,6 +2,7 @@ package llama_test
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"banter/internal/worker"
+	"banter/internal/worker/native"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/generate"
@@ -148,6 +151,27 @@ func BenchmarkGeneration(b *testing.B) {
 			b.ReportMetric(cpp, "llama-tokens/s")
 			b.ReportMetric(own/cpp, "ratio")
 			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(bare(b, p, file, o.format, prompt, c.s, tokens), "of-bare-llama")
 		})
 	}
+}
+
+// bare is the share of a call's time in which llama.cpp itself computes: what is left is the sampler, the text and the way
+// to the worker and back.
+func bare(b *testing.B, p *worker.Pool, file string, format *chattemplate.Format, turns []chattemplate.Message, s generate.Sampling, tokens int) float64 {
+	ids, err := format.Prompt(turns...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	raw, _, err := p.Call(b.Context(), native.MethodGenerate, native.GenerateParams{LMParams: native.LMParams{Model: file}, Tokens: ids, MaxTokens: tokens, Sampling: s}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	all := time.Since(began).Seconds()
+	var made native.Generated
+	if err := json.Unmarshal(raw, &made); err != nil {
+		b.Fatal(err)
+	}
+	return made.DecodeSeconds / all
 }
