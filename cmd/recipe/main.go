@@ -21,7 +21,7 @@ type cli struct {
 	Plan        planCmd        `cmd:"" help:"Say which steps of a recipe will run, and what its training takes: steps, tokens, memory, time. Nothing runs."`
 	Params      paramsCmd      `cmd:"" help:"List the parameters of a recipe."`
 	Verify      verifyCmd      `cmd:"" help:"Read everything in the store back and say what is wrong."`
-	Explain     explainCmd     `cmd:"" help:"Say what a stored step was made of, and how it differs from the one nearest to it."`
+	Explain     explainCmd     `cmd:"" help:"Say what a step is made of, whether it is stored, and how it differs from the stored one nearest to it."`
 	Freeze      freezeCmd      `cmd:"" help:"Cut a notebook down to what reaches its outputs, as a recipe."`
 	Thaw        thawCmd        `cmd:"" help:"Make a notebook of a recipe."`
 	Graph       graphCmd       `cmd:"" help:"Draw the steps of a recipe's last run."`

@@ -3,15 +3,19 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"banter/dsl"
 	"banter/dsl/memo"
 	"banter/dsl/memo/bucket"
+	"banter/dsl/recipe"
 
 	"github.com/dustin/go-humanize"
 )
@@ -91,16 +95,21 @@ func printJSON(w io.Writer, v any) error {
 
 type explainCmd struct {
 	storeFlag
-	Key  string `arg:"" help:"The step's key, or how it begins."`
-	JSON bool   `help:"Answer as one JSON object." name:"json"`
+	sharedFlag
+	Step  string            `arg:"" name:"key|recipe" help:"A stored step: its key, or how it begins. Or a recipe: all its steps, as far as their keys can be known, whether they ran or not."`
+	Param map[string]string `help:"Set a parameter of the recipe. May be given more than once." placeholder:"NAME=VALUE" mapsep:"none" short:"p"`
+	JSON  bool              `help:"Answer as JSON." name:"json"`
 }
 
-func (c *explainCmd) Run(s streams) error {
+func (c *explainCmd) Run(ctx context.Context, s streams) error {
+	if filepath.Ext(c.Step) == ".go" {
+		return c.recipe(ctx, s)
+	}
 	store, err := c.open(s)
 	if err != nil {
 		return err
 	}
-	m, err := store.Resolve(c.Key)
+	m, err := store.Resolve(c.Step)
 	if err != nil {
 		return err
 	}
@@ -130,6 +139,35 @@ func (c *explainCmd) Run(s streams) error {
 		for _, d := range diff {
 			fmt.Fprintf(s.out, "  %s\n", d)
 		}
+	}
+	return nil
+}
+
+// recipe explains the steps of a recipe without running it.
+func (c *explainCmd) recipe(ctx context.Context, s streams) error {
+	e, err := recipe.Explain(ctx, c.Step, interpret, recipe.Options{Store: c.Store, Shared: c.Shared, Params: c.Param})
+	var usage *dsl.UsageError
+	if errors.As(err, &usage) {
+		fmt.Fprintln(s.err, "error:", err)
+		return exitCode(dsl.ExitUsage)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, e)
+	}
+	for _, x := range e.Steps {
+		fmt.Fprint(s.out, x)
+		if x.Hit {
+			continue
+		}
+		for _, p := range x.Parts {
+			fmt.Fprintf(s.out, "    %s = %s\n", p.Name, memo.Shown(p.Value))
+		}
+	}
+	if len(e.Then) > 0 {
+		fmt.Fprintf(s.out, "then %s: their keys depend on what is not there yet\n", strings.Join(e.Then, ", "))
 	}
 	return nil
 }

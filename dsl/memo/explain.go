@@ -1,8 +1,10 @@
 package memo
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -15,11 +17,12 @@ type Explanation struct {
 	Key     Key          `json:"key"`
 	Hit     bool         `json:"hit"`
 	Parts   []Part       `json:"parts"`
-	Nearest Key          `json:"nearest,omitempty"` // the stored step of the same verb with the fewest parts that differ
+	Nearest Key          `json:"nearest,omitempty"` // the other stored step of the same verb with the fewest parts that differ
 	Changed []Difference `json:"changed,omitempty"` // what differs from it
 }
 
-// Difference is one part that is not the same in two steps. An absent part has an empty value.
+// Difference is one part that is not the same in two steps, or one member of a part that is a JSON object: "options.window".
+// What is absent has an empty value.
 type Difference struct {
 	Name string `json:"name"`
 	Was  string `json:"was"`
@@ -66,7 +69,7 @@ func (s *Store) Nearest(m Manifest) (Key, []Difference, error) {
 	return near, changed, err
 }
 
-// Compare lists the parts that differ, in order of their names.
+// Compare lists what differs, in order of the parts' names.
 func Compare(was, is []Part) []Difference {
 	old, now := map[string]string{}, map[string]string{}
 	var names []string
@@ -82,13 +85,35 @@ func Compare(was, is []Part) []Difference {
 	var diff []Difference
 	for _, n := range slices.Compact(names) {
 		if old[n] != now[n] {
-			diff = append(diff, Difference{n, old[n], now[n]})
+			diff = append(diff, within(Difference{n, old[n], now[n]}, 0)...)
 		}
 	}
 	return diff
 }
 
-func (d Difference) String() string { return d.Name + ": " + shown(d.Was) + " -> " + shown(d.Is) }
+// within takes a difference of two JSON objects apart into those of their members.
+func within(d Difference, depth int) []Difference {
+	const deepest, longest = 8, 1 << 20
+	var was, is map[string]json.RawMessage
+	if depth >= deepest || len(d.Was)+len(d.Is) > longest || !strings.HasPrefix(d.Was, "{") || !strings.HasPrefix(d.Is, "{") ||
+		json.Unmarshal([]byte(d.Was), &was) != nil || json.Unmarshal([]byte(d.Is), &is) != nil {
+		return []Difference{d}
+	}
+	members := maps.Clone(was)
+	maps.Copy(members, is)
+	var list []Difference
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if a, b := string(was[name]), string(is[name]); a != b {
+			list = append(list, within(Difference{d.Name + "." + name, a, b}, depth+1)...)
+		}
+	}
+	if len(list) == 0 { // what follows the JSON differs, or how it is written
+		return []Difference{d}
+	}
+	return list
+}
+
+func (d Difference) String() string { return d.Name + ": " + Shown(d.Was) + " -> " + Shown(d.Is) }
 
 func (e Explanation) String() string {
 	var b strings.Builder
@@ -98,11 +123,11 @@ func (e Explanation) String() string {
 	}
 	fmt.Fprintf(&b, "%s %s: %s (key %s)\n", e.Verb, e.Label, state, e.Key.Short())
 	switch {
-	case e.Hit:
+	case e.Nearest == "" && e.Hit:
 	case e.Nearest == "":
-		b.WriteString("  no step of this verb was ever stored\n")
+		b.WriteString("  no other step of this verb is stored\n")
 	default:
-		fmt.Fprintf(&b, "  nearest stored step: %s\n", e.Nearest.Short())
+		fmt.Fprintf(&b, "  nearest other stored step %s differs in\n", e.Nearest.Short())
 		for _, d := range e.Changed {
 			fmt.Fprintf(&b, "  %s\n", d)
 		}
@@ -110,15 +135,17 @@ func (e Explanation) String() string {
 	return b.String()
 }
 
-// shown shortens a value for people: digests to 12 digits, texts to one line.
-func shown(v string) string {
+// Shown shortens a value for people: digests to 12 digits, texts to one line.
+func Shown(v string) string {
 	switch {
 	case v == "":
 		return "(none)"
 	case Digest(v).Valid():
 		return v[:12]
-	case len(v) > 120:
-		return v[:117] + "..."
+	}
+	v = strings.Join(strings.Fields(v), " ")
+	if runes := []rune(v); len(runes) > 120 {
+		return string(runes[:117]) + "..."
 	}
 	return v
 }

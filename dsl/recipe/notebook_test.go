@@ -97,7 +97,7 @@ func FuzzLock(f *testing.F) {
 				t.Errorf("it is not what it says itself: %v", err)
 			}
 			Graph(l)
-			Compare(l, l)
+			Compare(l, l, false)
 		}
 	})
 }
