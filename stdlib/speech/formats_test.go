@@ -216,6 +216,19 @@ func TestImportScript(t *testing.T) {
 	}
 }
 
+// A cue without a word, right before the next one, once made the reader go round for ever.
+func TestEmptyCueBeforeACue(t *testing.T) {
+	for _, head := range []string{"WEBVTT\n\n", "1\n"} {
+		tr, err := Import(strings.NewReader(head + "00:00:01.000 --> 00:00:02.000\n00:00:02.000 --> 00:00:03.000\nhello\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(tr.Words) != 1 || tr.Words[0].Text != "hello" || tr.Words[0].Start != 2*time.Second {
+			t.Errorf("%q: %+v", head, tr.Words)
+		}
+	}
+}
+
 func FuzzImport(f *testing.F) {
 	for _, text := range []string{whisperX, whisperCPP, openAI, youTube, voices, subRip, `[{"word":"a","start":0,"end":1}]`} {
 		f.Add([]byte(text))

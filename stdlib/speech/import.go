@@ -493,9 +493,6 @@ func importCues(text string, vtt bool) (*Transcript, error) {
 			}
 			body = append(body, lines[i])
 		}
-		if i < len(lines) && strings.Contains(lines[i], "-->") {
-			i--
-		}
 		p := piece{start: start, end: end, noSpeech: -1}
 		p.cueWords(strings.Join(body, "\n"), vtt)
 		b.segments = append(b.segments, p)
