@@ -14,6 +14,12 @@ type platt struct{ a, b float64 }
 
 func (p platt) at(x float64) float64 { return p.a + p.b*x }
 
+// What a model learned from up to fewMessages messages understates, in log odds. Measured on made streams.
+const (
+	fewCareful  = 1.2
+	fewMessages = 250.0
+)
+
 // calibrate fits the two numbers without labels. Among the targets, answers and others mix; beside shifted speech there
 // are only others, so that the ratio of both densities at log odds x is c (1 + exp(a + b x)): c is the share of others, the
 // rest the odds looked for. The ratio is what a logistic regression of real against shifted estimates. Shifted copies of
@@ -46,6 +52,8 @@ func calibrate(odds []evidence, before platt) platt {
 			hist[k][min(bins-1, int((p.x-lo)/(hi-lo)*bins))] += p.w
 		}
 	}
+	// The model's own odds are a good guess, but for the carefulness of a model that had few messages to learn from.
+	careful := fewCareful * math.Min(1, fewMessages/float64(len(real)))
 	loss := func(p platt, logC float64) float64 {
 		sum := 0.0
 		for b := range bins {
@@ -56,8 +64,7 @@ func calibrate(odds []evidence, before platt) platt {
 			ratio := logC + softplus(p.a+p.b*x)
 			sum += hist[1][b]*softplus(-ratio) + hist[0][b]*softplus(ratio)
 		}
-		// the model's own odds are a good guess
-		da, db := p.a/1.0, math.Log(p.b)/0.3
+		da, db := (p.a-careful)/0.5, math.Log(p.b)/0.3
 		return sum + (da*da+db*db)/2
 	}
 	best, bestLoss := before, math.Inf(1)
