@@ -308,3 +308,82 @@ func TestVerbsRefuse(t *testing.T) {
 		})
 	}
 }
+
+// TestAdversarialDataset says Dataset twice with options that mean the same, or do not.
+func TestAdversarialDataset(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		first, then []DatasetOption
+		made        []string
+	}{
+		{"nothing", nil, nil, nil},
+		{"default said aloud: share", nil, []DatasetOption{HoldoutShare(0.2)}, nil},
+		{"default said aloud: seed", nil, []DatasetOption{HoldoutSeed(0)}, nil},
+		{"nothing held out, said in two ways", []DatasetOption{HoldoutShare(-1)}, []DatasetOption{HoldoutShare(-0.5)}, nil},
+		{"options in another order", []DatasetOption{HoldoutSeed(3), KeepLeaks()}, []DatasetOption{KeepLeaks(), HoldoutSeed(3)}, nil},
+		{"another share", nil, []DatasetOption{HoldoutShare(0.25)}, []string{"dataset"}},
+		{"another seed", nil, []DatasetOption{HoldoutSeed(1)}, []string{"dataset"}},
+		{"leaks kept", nil, []DatasetOption{KeepLeaks()}, []string{"dataset"}},
+		{"another license", nil, []DatasetOption{License("CC0-1.0")}, []string{"dataset"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t, "a")
+			say := func(options []DatasetOption) map[string]memo.Outcome {
+				out, err := l.say(func() { Dataset(Align(Words(Load(l.streams), l.words)), options...) })
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			say(c.first)
+			if got := made(say(c.then)); !slices.Equal(got, c.made) && len(got)+len(c.made) > 0 {
+				t.Errorf("made again: %v, want %v", got, c.made)
+			}
+		})
+	}
+}
+
+// TestWhy asks why a step was done, and why another was not.
+func TestWhy(t *testing.T) {
+	l := newLab(t, "a")
+	_, err := l.say(func() {
+		words := Words(Load(l.streams), l.words)
+		first := Why(Align(words))
+		if len(first) != 1 || first[0].Hit || first[0].Nearest != "" || !strings.Contains(first.String(), "no other step of this verb") {
+			t.Errorf("the first: %+v", first)
+		}
+		other := Align(words, SpeechWindow(9*Second))
+		why := Why(other)
+		if len(why) != 1 || why[0].Hit || len(why[0].Changed) != 1 || why[0].Changed[0].Was != "12000000000" || why[0].Changed[0].Is != "9000000000" {
+			t.Errorf("with another option: %+v", why)
+		}
+		if again := Why(Align(words)); !again[0].Hit || again[0].Key != first[0].Key {
+			t.Errorf("said again: %+v", again)
+		}
+		thr := predicate("p.C > thr", Capture{"<b>thr</b>", "float64", "0.6"})
+		Filter(other, thr)
+		thr.Captures[0].Value = "0.9"
+		forms := Why(Filter(other, thr)).MimeBundle()
+		page, text := forms["text/html"].(string), forms["text/plain"].(string)
+		for _, want := range []string{"captured.&lt;b&gt;thr&lt;/b&gt;", "float64 0.6", "float64 0.9", "was done"} {
+			if !strings.Contains(page, want) {
+				t.Errorf("the page does not say %q:\n%s", want, page)
+			}
+		}
+		if strings.Contains(page, "<b>thr") || !strings.Contains(text, "float64 0.9") {
+			t.Errorf("page\n%s\ntext\n%s", page, text)
+		}
+		if n := len(Why(words.Streams())); n != 1 {
+			t.Errorf("%d reasons for the streams", n)
+		}
+		if n := len(Why(words)); n != 1 {
+			t.Errorf("%d reasons for the transcripts", n)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.say(func() { Why(7) }); err == nil || !strings.Contains(err.Error(), "a int is no result of a step") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -93,6 +93,7 @@ func Dataset(pairs Pairs, options ...DatasetOption) Rows {
 	if pairs.align.Key != "" && o.Options.Direction == "" && pairs.Alignment().Options.Direction == align.ChatToSpeech {
 		o.Options.Direction = dataset.ChatToSpeech
 	}
+	o.Options, o.Leak = o.Options.Canonical(), o.Leak.Canonical()
 	in, err := pairs.step.Output(pairsFile)
 	if err != nil {
 		fail("dataset", "", err)

@@ -100,7 +100,7 @@ func Eval(t Tuned, data Data, options ...EvalOption) Evaluation {
 	}
 	o.Options.Emotes = emotes
 	plain := o
-	plain.Options.Workers = 0
+	plain.Options = plain.Options.Canonical()
 	step := memo.Step{Verb: "eval", Label: model.Name, Reads: []memo.Key{t.step.Key, held.step.Key}}.With("base", model.SHA256).With("options", plain)
 	for name, source := range map[string]struct {
 		m    memo.Manifest

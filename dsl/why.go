@@ -12,8 +12,9 @@ import (
 // Reasons say of some steps whether their results were in the store, and if not, what differs from the nearest that was.
 type Reasons []memo.Explanation
 
-// Why says, of the steps that made a value, whether each was found in the store or had to be done, by which parts of its
-// key, and what differs from the nearest other step that is stored: the option, the input, or the captured variable.
+// Why says, of the steps that made a value, whether each was found in the store or had to be done, what its key is made of,
+// and of those that had to be done what differs from the nearest other step that is stored: the option, the input, or the
+// captured variable.
 func Why(value any) Reasons {
 	s := current()
 	var steps []memo.Manifest
@@ -32,14 +33,18 @@ func Why(value any) Reasons {
 	ran := s.Ran()
 	slices.Reverse(ran)
 	var list Reasons
+	compared := 0
 	for _, m := range steps {
 		e := memo.Explanation{Verb: m.Verb, Label: m.Label, Key: m.Key, Hit: true, Parts: m.Parts}
 		if i := slices.IndexFunc(ran, func(r Ran) bool { return r.Key == m.Key }); i >= 0 {
 			e.Hit = ran[i].Outcome == memo.Hit
 		}
-		var err error
-		if e.Nearest, e.Changed, err = s.store.Nearest(m); err != nil {
-			fail("why", m.Verb+" "+m.Label, err)
+		if !e.Hit && compared < shownRows { // each comparison reads all manifests
+			compared++
+			var err error
+			if e.Nearest, e.Changed, err = s.store.Nearest(m); err != nil {
+				fail("why", m.Verb+" "+m.Label, err)
+			}
 		}
 		list = append(list, e)
 	}
@@ -63,9 +68,11 @@ func (r Reasons) MimeBundle() map[string]any {
 			state = "was in the store"
 		}
 		v.say("%s %s, key %s", strings.TrimSpace(e.Verb+" "+e.Label), state, e.Key.Short())
-		if e.Nearest == "" {
+		switch {
+		case e.Hit:
+		case e.Nearest == "":
 			v.say("no other step of this verb is stored")
-		} else {
+		default:
 			changed := grid{caption: "what differs from the nearest stored step, " + e.Nearest.Short(), total: len(e.Changed),
 				columns: []chart.Column{{Name: "part"}, {Name: "there", Wide: true}, {Name: "here", Wide: true}}}
 			for _, d := range e.Changed[:min(len(e.Changed), shownRows)] {

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
 
 	"banter/stdlib/quality"
@@ -12,6 +13,13 @@ type Leak struct {
 	MinChars   int     // completions with shorter normal forms ("lol") are nobody's secret; 0 means 20
 	Emotes     []string
 	Drop       bool // leave out the training rows that leak
+}
+
+// Canonical is what is asked for with the defaults said aloud.
+func (l Leak) Canonical() Leak {
+	l.Similarity = cmp.Or(l.Similarity, 0.8)
+	l.MinChars = cmp.Or(l.MinChars, 20)
+	return l
 }
 
 // Leaks is what was found. All counts are of holdout rows.
@@ -40,12 +48,7 @@ const maxLeakExamples = 10
 // tell that nearly is one of a holdout row: that is copypasta. Short answers on both sides are what a crowd says, and
 // equal prompts alone are a question asked twice: they are counted at most.
 func CheckLeaks(rows []Row, l Leak) ([]Row, Leaks, error) {
-	if l.Similarity == 0 {
-		l.Similarity = 0.8
-	}
-	if l.MinChars == 0 {
-		l.MinChars = 20
-	}
+	l = l.Canonical()
 	if !(l.Similarity > 0 && l.Similarity <= 1) || l.MinChars < 0 {
 		return nil, Leaks{}, fmt.Errorf("check leaks: a similarity of %v and %d characters make no sense", l.Similarity, l.MinChars)
 	}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -38,6 +39,18 @@ type Options struct {
 	Block     time.Duration // length of a block of time; 0 means 48 s
 	Guard     time.Duration // what lies this near to a held-out block is not trained on; 0 means 2 s
 	Seed      uint64        // another seed, another holdout
+}
+
+// Canonical is the options with their defaults said aloud, so that options that mean the same are the same.
+func (opt Options) Canonical() Options {
+	opt.Direction = cmp.Or(opt.Direction, SpeechToChat)
+	opt.Holdout = cmp.Or(opt.Holdout, 0.2)
+	if opt.Holdout < 0 {
+		opt.Holdout = -1
+	}
+	opt.Block = cmp.Or(opt.Block, 48*time.Second)
+	opt.Guard = cmp.Or(opt.Guard, 2*time.Second)
+	return opt
 }
 
 // Made says what became of the pairs.
@@ -112,15 +125,7 @@ func newSplitter(opt Options) (*splitter, error) {
 	default:
 		return nil, fmt.Errorf("there is no direction %q: use %s or %s", opt.Direction, SpeechToChat, ChatToSpeech)
 	}
-	if opt.Holdout == 0 {
-		opt.Holdout = 0.2
-	}
-	if opt.Block == 0 {
-		opt.Block = 48 * time.Second
-	}
-	if opt.Guard == 0 {
-		opt.Guard = 2 * time.Second
-	}
+	opt = opt.Canonical()
 	switch {
 	case math.IsNaN(opt.Holdout) || opt.Holdout > 0.5:
 		return nil, fmt.Errorf("a holdout of %v is not a share of at most 0.5", opt.Holdout)

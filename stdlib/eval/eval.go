@@ -63,6 +63,14 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// Canonical is the options with their defaults said aloud, so that options that mean the same are the same. How many
+// workers there are changes nothing that is measured, and is left out.
+func (o Options) Canonical() Options {
+	o = o.withDefaults()
+	o.Workers = 0
+	return o
+}
+
 func (o Options) check() error {
 	for name, n := range map[string]int{"candidates": o.Candidates, "prompts to rank": o.RankAtMost, "prompts to ask": o.AskAtMost,
 		"resamples": o.Resamples, "workers": o.Workers, "tokens": o.MaxTokens} {
