@@ -19,6 +19,9 @@ import (
 // withTuned runs body with an adapter that was trained for three steps on a base.
 func withTuned(t *testing.T, base string, body func(n *notebook, tuned Tuned, rows Rows)) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("it aligns a stream and trains an adapter")
+	}
 	onStream(t, nil, func(n *notebook, _ Streams, words Transcripts) {
 		rows := Dataset(Filter(Align(words), FDR.AtMost(0.1)))
 		body(n, Train(rows, Base(base), LoRA(Rank(2)), Steps(3), LearningRate(0.01), Batch(2, 1), MaxLength(96)), rows)

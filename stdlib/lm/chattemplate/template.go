@@ -51,7 +51,7 @@ func Parse(source string, options Options) (*Template, error) {
 		return nil, fmt.Errorf("parse chat template: %d bytes are more than any model's template has", len(source))
 	}
 	t := &Template{source: source, options: options}
-	source, err := countCalls(nameBoolean(source))
+	source, err := prepare(nameBoolean(source))
 	if err != nil {
 		return nil, fmt.Errorf("parse chat template: %w", err)
 	}
@@ -84,41 +84,83 @@ func nameBoolean(source string) string {
 // callCounter is the name under which macros count their calls.
 const callCounter = "banter_count_call"
 
-// countCalls puts a call of callCounter at the start of each macro: a macro that calls itself without end would
-// otherwise take the process with it when the stack is full.
-func countCalls(source string) (string, error) {
+// prepare rewrites a template's tags for the engine:
+//
+//   - At the start of each macro it puts a call of callCounter: a macro that calls itself without end would otherwise take
+//     the process with it when the stack is full.
+//   - A minus that has no white space to take away goes: the engine looks for some beyond the tag beside it, and takes away
+//     what Jinja leaves ("{{ a }}{%- if b %}").
+func prepare(source string) (string, error) {
 	var out strings.Builder
-	rest := source
-	for {
-		open := strings.Index(rest, "{%")
+	for at := 0; at < len(source); {
+		open := nextTag(source, at)
 		if open < 0 {
-			out.WriteString(rest)
-			return out.String(), nil
+			out.WriteString(source[at:])
+			break
 		}
-		stop, err := tagEnd(rest, open+2)
+		out.WriteString(source[at:open])
+		stop, err := tagEnd(source, open)
 		if err != nil {
 			return "", err
 		}
-		tag := strings.TrimLeft(rest[open+2:stop-2], "-+ \t\r\n")
-		out.WriteString(rest[:stop])
-		if keyword, _, _ := strings.Cut(tag, " "); keyword == "macro" {
+		kind, inside := source[open:open+2], source[open+2:stop-2]
+		if strings.HasPrefix(inside, "+") || strings.HasSuffix(inside, "+") && kind == "{%" {
+			return "", fmt.Errorf("%s is not supported: a plus in a tag keeps white space", source[open:stop])
+		}
+		if strings.HasPrefix(inside, "-") && (open == 0 || !isSpace(source[open-1])) {
+			inside = inside[1:]
+		}
+		if strings.HasSuffix(inside, "-") && (stop == len(source) || !isSpace(source[stop])) {
+			inside = inside[:len(inside)-1]
+		}
+		out.WriteString(kind + inside + source[stop-2:stop])
+		at = stop
+		if kind != "{%" {
+			continue
+		}
+		switch keyword, _, _ := strings.Cut(strings.TrimLeft(inside, "- \t\r\n"), " "); keyword {
+		case "macro":
 			// The new tag ends as the macro's does, so that white space after it is treated alike.
 			end := "%}"
-			if c := rest[stop-3]; c == '-' || c == '+' {
-				end = string(c) + end
+			if strings.HasSuffix(inside, "-") {
+				end = "-%}"
 			}
 			out.WriteString("{% set banter_counted = " + callCounter + "() " + end)
-		} else if keyword == "raw" {
+		case "raw":
 			return "", errors.New("{% raw %} is not supported")
 		}
-		rest = rest[stop:]
 	}
+	return out.String(), nil
 }
 
-// tagEnd returns where the tag whose inside begins at at ends, strings in it skipped.
-func tagEnd(s string, at int) (int, error) {
-	quote := byte(0)
-	for i := at; i < len(s); i++ {
+func isSpace(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'
+}
+
+// nextTag returns where the next tag, expression or comment begins, or -1.
+func nextTag(s string, from int) int {
+	for i := from; i+1 < len(s); i++ {
+		if s[i] == '{' && (s[i+1] == '%' || s[i+1] == '{' || s[i+1] == '#') {
+			return i
+		}
+	}
+	return -1
+}
+
+// tagEnd returns where the tag that begins at open ends, with strings and braces in it skipped.
+func tagEnd(s string, open int) (int, error) {
+	if s[open+1] == '#' {
+		if n := strings.Index(s[open+2:], "#}"); n >= 0 {
+			return open + 2 + n + 2, nil
+		}
+		return 0, errors.New("a {# has no #}")
+	}
+	close := byte('%')
+	if s[open+1] == '{' {
+		close = '}'
+	}
+	quote, depth := byte(0), 0
+	for i := open + 2; i < len(s); i++ {
 		switch c := s[i]; {
 		case quote != 0:
 			if c == '\\' {
@@ -128,11 +170,15 @@ func tagEnd(s string, at int) (int, error) {
 			}
 		case c == '\'' || c == '"':
 			quote = c
-		case c == '%' && i+1 < len(s) && s[i+1] == '}':
+		case c == close && depth == 0 && i+1 < len(s) && s[i+1] == '}':
 			return i + 2, nil
+		case c == '{':
+			depth++
+		case c == '}' && depth > 0:
+			depth--
 		}
 	}
-	return 0, errors.New("a {% has no %}")
+	return 0, fmt.Errorf("a %s has no %c}", s[open:open+2], close)
 }
 
 // Render writes messages as text. With prompt, the text goes on to where the assistant's next answer begins.
@@ -142,6 +188,9 @@ func (t *Template) Render(messages []Message, prompt bool) (string, error) {
 		text, err = t.compiled.RenderValues(t.values(messages, prompt))
 		return err
 	}); err != nil {
+		if t.options.Date.IsZero() && strings.Contains(err.Error(), "strftime_now") {
+			return "", errors.New("render chat template: it writes today's date, so that the same conversation would be other tokens tomorrow (take the date out of the template)")
+		}
 		return "", fmt.Errorf("render chat template: %w", err)
 	}
 	if len(text) > maxOutput {
@@ -167,7 +216,7 @@ func keepsContent(text string, messages []Message) error {
 		}
 		found := strings.Index(text[at:], content)
 		if found < 0 {
-			return fmt.Errorf("the template leaves out or changes the content of message %d (%s)", i+1, m.Role)
+			return fmt.Errorf("the template leaves out or changes the content of message %d (%s); those of models for images want parts where there is text", i+1, m.Role)
 		}
 		at += found + len(content)
 	}

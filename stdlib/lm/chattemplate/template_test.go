@@ -59,6 +59,55 @@ func TestAgainstTransformers(t *testing.T) {
 	}
 }
 
+// TestPublishedTemplates compares with what testdata/published.py recorded: each template agrees, or is refused.
+func TestPublishedTemplates(t *testing.T) {
+	path := os.Getenv("BANTER_PUBLISHED_TEMPLATES")
+	if path == "" {
+		t.Skip("BANTER_PUBLISHED_TEMPLATES names no record of testdata/published.py")
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded struct {
+		Date  string
+		Cases []struct {
+			File, Source string
+			Messages     []Message
+			Prompt       bool
+			Text         *string
+		}
+	}
+	if err := json.Unmarshal(data, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	date, err := time.Parse(time.DateOnly, recorded.Date)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, all := map[string]error{}, map[string]bool{}
+	for _, c := range recorded.Cases {
+		all[c.File] = true
+		tmpl, err := Parse(c.Source, Options{BOS: "<s>", EOS: "</s>", Unknown: "<unk>", Pad: "<pad>", Date: date})
+		var got string
+		if err == nil {
+			got, err = tmpl.Render(c.Messages, c.Prompt)
+		}
+		switch {
+		case err != nil && c.Text != nil:
+			refused[c.File] = err
+		case err == nil && c.Text == nil:
+			t.Errorf("%s: rendered %q where transformers fails", c.File, got)
+		case err == nil && got != *c.Text:
+			t.Errorf("%s:\ngot  %q\nwant %q", c.File, got, *c.Text)
+		}
+	}
+	for file, err := range refused {
+		t.Logf("%s: refused: %v", file, err)
+	}
+	t.Logf("%d of %d templates agree, %d are refused", len(all)-len(refused), len(all), len(refused))
+}
+
 func TestAnswersAreFoundWithoutMarks(t *testing.T) {
 	conversation := []Message{{"system", "s"}, {"user", "hi"}, {"assistant", " hello "}, {"user", "more"}, {"assistant", "lol"}}
 	r, err := parse(t, chatML).RenderAnswers(conversation)
@@ -114,6 +163,9 @@ func TestHostileTemplates(t *testing.T) {
 		"unclosed":          "{% for m in messages %}",
 		"unclosed tag":      "{% for m in messages",
 		"raw":               "{% raw %}{% macro %}{% endraw %}",
+		"a plus":            "x {%+ if true %}{{ messages[0].content }}{% endif %}",
+		"open comment":      "{# {{ messages[0].content }}",
+		"open brace":        "{{ {'a': messages[0].content }}",
 	} {
 		tmpl, err := Parse(source, Options{})
 		if err != nil {

@@ -36,6 +36,11 @@ TEMPLATES = {
 """,
     "json": "{%- for m in messages %}{{ {'role': m.role, 'content': m.content} | tojson }}{{ ',' if not loop.last }}{% endfor %}{{ m is defined }}{{ tools is none }}{{ pad_token is defined }}",
     "filters": "{% for m in messages %}{{ loop.index }}/{{ loop.length }} {{ m.role | upper }}: {{ m['content'] | replace('<', '(') | default('x', true) | d('y',True) }}{{ m.content.split(' ')[-1] }}{{ m.content.startswith('o') }}{{ m.content | length }}\n{% endfor %}{{ range(3) | list }}{{ 'a' * 3 }}{{ 7 // 2 }}{{ 7 % 3 }}{{ [1,2]|join('-') }}",
+    "space": "|".join([
+        "a {{ messages[0].content }}{%- if true %}b{% endif %}", "a {% if true %}{%- if true %}b{% endif %}{% endif %}", "a {{- 1 }} b", "a {{ 1 -}} b", "a {{ 'x' }}{{- 1 }}",
+        "{%- set a=1 -%}{{ 2 }} b", "{{ 1 -}}{{ 'x' }} b", "a {# c #}{%- if true %}x{% endif %}", "a {#- c -#} {{ 1 }}", "a\n{% if true %}\n{{ 1 }}\n{% endif %}\nb",
+        "a \n  {% if true %}  \n {{ 1 }}  {%- endif %} \n b", "{{ ' ' }}{%- if true -%}{{ 1 }}{%- endif -%}{{ ' ' }}", "{{ 'x ' }}{%- set q = {'a': {'b': 1}} %}{{ q.a.b }}!",
+        "a{% if false %}x{% else -%} \n {{ 1 }}{%- endif %}\n b", "{{ 1 }} \n\n{#- c %} {{ #}\n\n  z"]),
 }
 CONVERSATIONS = {
     "user": [{"role": "user", "content": "Hi <there> & 'you' \"q\" é😂 مرحبا"}],
