@@ -215,7 +215,7 @@ func (l *lowering) thunk(call *ast.CallExpr) string {
 	}
 	wrap := func(text string) string {
 		if len(params) == 0 {
-			return "func() { " + text + " }"
+			return l.framed("func()", "func() { "+text+" }")
 		}
 		return "func(" + strings.Join(params, ", ") + ") func() { return func() { " + text + " } }(" + strings.Join(values, ", ") + ")"
 	}
@@ -285,20 +285,17 @@ func (l *lowering) thunk(call *ast.CallExpr) string {
 	return wrap(fun + "(" + strings.Join(names, ", ") + ")")
 }
 
-// bound is the text of a literal as an argument of compiled code, which may keep it: the interpreter would bind it to the
-// frame, where the variables of a loop's next iteration take the place of those of this one.
+// bound is the text of a literal as an argument of compiled code, which may keep it or call it from elsewhere. The
+// interpreter binds a literal to the frame that it stands in, and writes there when a call of it ends: so it stands in a
+// frame of its own.
 func (l *lowering) bound(x ast.Expr, text string) string {
 	if _, ok := ast.Unparen(x).(*ast.FuncLit); !ok {
 		return text
 	}
-	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
-		if l.loops[i].isLoop {
-			t := l.typ(l.typeOf(x), x)
-			return "func(f " + t + ") " + t + " { return f }(" + text + ")"
-		}
-	}
-	return text
+	return l.framed(l.typ(l.typeOf(x), x), text)
 }
+
+func (l *lowering) framed(t, text string) string { return "func() " + t + " { return " + text + " }()" }
 
 // spawn wraps a go statement so that a panic in the goroutine becomes the cell's, not the process's.
 func (l *lowering) spawn(s *ast.GoStmt) string {

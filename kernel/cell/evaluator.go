@@ -127,14 +127,6 @@ func (e *Evaluator) reset() error {
 	if err := e.interp.Use(e.support.exports()); err != nil {
 		return fmt.Errorf("start the interpreter: %w", err)
 	}
-	if _, err := e.interp.Eval("var " + stopVariable + " bool"); err != nil {
-		return fmt.Errorf("start the interpreter: %w", err)
-	}
-	v, err := e.interp.Eval("&" + stopVariable)
-	if err != nil {
-		return fmt.Errorf("start the interpreter: %w", err)
-	}
-	e.support.stop = v.Interface().(*bool)
 	e.counter, e.cells = 0, 0
 	for _, path := range e.options.Prelude {
 		if _, err := e.importer.Import(path); err != nil {
@@ -506,7 +498,8 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 	if defers(stmts...) {
 		l.defers = l.tmp("defers")
 	}
-	text := l.list(stmts)
+	text := l.ticking(stmts)
+	text += l.list(stmts)
 	if ck.last != nil {
 		l.in(ck.last)
 		last := l.line(ck.last.Pos()) + l.expr(ck.last)
@@ -745,6 +738,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 	call, before := e.interp.FileSet().Base(), slots(e.interp)
 	go func() {
 		var out outcome
+		run.goroutine.Store(int64(goroutine()))
 		ended := false
 		defer func() {
 			if !ended {
@@ -773,8 +767,14 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 	since(e.interp.FileSet(), call).remove(e.interp.FileSet(), anyFile)
 	letGo(e.interp)
 	result := Result{Notes: append(p.notes, run.remarks()...)}
+	if run.halted.Load() {
+		if err := ctx.Err(); err != nil {
+			return result, err
+		}
+		return result, context.Canceled
+	}
 	if died := run.died(); died != nil {
-		return result, e.panicked(died.value, true)
+		return result, e.panicked(died.value, !died.main)
 	}
 	if out.err != nil {
 		var pan interp.Panic

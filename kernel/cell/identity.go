@@ -98,11 +98,20 @@ func (l *lowering) passed(x *ast.CallExpr, i int, a ast.Expr) string {
 	if isTupleType(l.info.TypeOf(a)) {
 		return l.adapt(l.expr(a), a, param)
 	}
-	text := l.into(a, param(i))
+	raw := l.expr(a)
 	if f := l.callee(x); f != nil && f.Pkg() != nil && f.Pkg().Path() != "main" {
-		text = l.bound(a, text)
+		raw = l.bound(a, raw)
+	}
+	text := l.convert(raw, l.info.TypeOf(a), param(i), a)
+	if f := l.callee(x); f != nil && f.Pkg() != nil && f.Pkg().Path() != "main" {
+		if t := l.subs.of(param(i)); l.info.Types[a].IsNil() && t != nil && types.IsInterface(t) && !open(t) && !isError(t) {
+			return "(" + l.typ(t, a) + ")(nil)" // the interpreter must know the type, to pass no value of it
+		}
 	}
 	if t := l.subs.of(param(i)); t != nil && types.IsInterface(t) && !isTupleType(l.typeOf(a)) && !l.info.Types[a].IsNil() {
+		if _, isCall := ast.Unparen(a).(*ast.CallExpr); !isCall && text == raw {
+			return text
+		}
 		return "(" + text + ")" // the interpreter boxes the result of a call once more where it is an argument itself
 	}
 	return text
@@ -333,7 +342,10 @@ func (s *support) predicate(id int, keep func(align.Pair) bool, values ...any) a
 			return v, ok
 		})
 		if ok {
-			out.Keep = func(pair *dsl.Pair) bool { return f(unsafe.Pointer(pair)) }
+			out.Keep = func(pair *dsl.Pair) bool { return f.Keep(unsafe.Pointer(pair)) }
+			out.KeepAll = func(pairs []dsl.Pair, keep []bool) {
+				f.Rows(unsafe.Pointer(unsafe.SliceData(pairs)), keep[:len(pairs)])
+			}
 		} else {
 			note = why
 		}

@@ -27,6 +27,7 @@ type lowering struct {
 	loops   []*loopContext
 	top     bool                    // outside any function
 	defers  string                  // variable that holds what the function defers; "" where it defers nothing
+	tick    string                  // variable that counts the iterations of the function's loops
 	claimed string                  // variable that holds the panic that recover stops
 	renamed map[types.Object]string // named results, which a return statement may have to name where they are hidden
 	fresh   map[string]bool         // variables of the cell that the interpreter has just made
@@ -58,6 +59,7 @@ type loopContext struct {
 
 // rangeFunction is a range over a function on its way to being a call.
 type rangeFunction struct {
+	body    *ast.BlockStmt
 	code    string // variable that says how the body ended
 	over    string // variable that is true while the body runs and after the loop
 	exits   []string
@@ -240,6 +242,10 @@ func (l *lowering) expr(x ast.Expr) string {
 					return "func(a, b " + ts + ") bool { return a " + x.Op.String() + " b }(" + l.expr(x.X) + ", " + l.expr(x.Y) + ")"
 				}
 			}
+		}
+		if (x.Op == token.LAND || x.Op == token.LOR) && l.info.Types[x.X].Value == nil && l.converts(x.X) {
+			// The interpreter would branch on the first thing that it looks at, which of a conversion is the type.
+			return "((true && " + l.expr(x.X) + ") " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
 		}
 		return "(" + l.expr(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
 	case *ast.SliceExpr:
@@ -1013,20 +1019,55 @@ func (l *lowering) resultFields(ft *ast.FuncType, sig *types.Signature) string {
 
 // enter is the check at the beginning of a function: an interrupt, and the depth of recursion.
 func (l *lowering) enter(body *ast.BlockStmt) string {
-	s := l.stopCheck()
+	s := " "
 	if l.mayRecurse(body) {
 		k := l.alias(supportPath)
 		s += k + ".Enter(); defer " + k + ".Leave(); "
 	}
-	return s
+	return s + l.ticking(body.List)
 }
 
-// stopVariable is true once the cell is to stop.
-const stopVariable = "cell_stop"
+// checkEvery is after how many iterations a loop looks whether it is to stop. Calls of compiled functions cost more than
+// two hundred iterations of a loop that only counts.
+const checkEvery = 64
 
-func (l *lowering) stopCheck() string {
+// ticking declares the variable that counts the iterations of a function's loops.
+func (l *lowering) ticking(stmts []ast.Stmt) string {
+	l.tick = ""
+	if !inOwn(stmts, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ForStmt, *ast.RangeStmt:
+			return true
+		case *ast.BranchStmt:
+			return n.Tok == token.GOTO
+		}
+		return false
+	}) {
+		return ""
+	}
+	l.tick = l.tmp("tick")
+	return l.tick + " := 0; _ = " + l.tick + "; "
+}
+
+// stopCheck is what each iteration of a loop with this body begins with.
+func (l *lowering) stopCheck(body *ast.BlockStmt) string {
 	k := l.alias(supportPath)
-	return " if " + stopVariable + " { " + k + ".Halt() }; "
+	if l.tick == "" || body != nil && l.blocks(body) {
+		return " " + k + ".Check(); "
+	}
+	return fmt.Sprintf(" %s++; if %s == %d { %s = 0; %s.Check() }; ", l.tick, l.tick, checkEvery, l.tick, k)
+}
+
+// blocks reports whether a loop's body calls compiled functions that may take long.
+func (l *lowering) blocks(body *ast.BlockStmt) bool {
+	return inOwn(body.List, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return false
+		}
+		f := l.callee(call)
+		return f != nil && f.Pkg() != nil && f.Pkg().Path() != "main" && !purePackages[f.Pkg().Path()] && f.Pkg().Path() != "fmt"
+	})
 }
 
 // mayRecurse reports whether a body calls anything interpreted, so that calls could nest without end.
@@ -1068,9 +1109,9 @@ func (l *lowering) mayRecurse(body *ast.BlockStmt) bool {
 
 func (l *lowering) funcLit(x *ast.FuncLit) string {
 	sig := l.typeOf(x).Underlying().(*types.Signature)
-	saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed := l.sig, l.results, l.loops, l.top, l.defers, l.claimed
+	saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed, savedTick := l.sig, l.results, l.loops, l.top, l.defers, l.claimed, l.tick
 	defer func() {
-		l.sig, l.results, l.loops, l.top, l.defers, l.claimed = saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed
+		l.sig, l.results, l.loops, l.top, l.defers, l.claimed, l.tick = saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed, savedTick
 	}()
 	l.sig, l.top, l.defers = sig, false, ""
 	if defers(x.Body.List...) {
@@ -1135,4 +1176,16 @@ func (l *lowering) asInto(x *ast.CallExpr) (string, bool) {
 	pt := l.typ(p, x)
 	try := l.assertTo("x", emptyInterface, p.Elem(), true, x)
 	return "func(err error, p " + pt + ") bool { return " + l.alias(supportPath) + ".AsTarget(err, func(x interface{}) bool { v, ok := " + try + "; if ok { *p = v }; return ok }) }(" + l.into(x.Args[0], types.Universe.Lookup("error").Type()) + ", " + l.expr(x.Args[1]) + ")", true
+}
+
+// converts reports whether an expression has a conversion in it.
+func (l *lowering) converts(x ast.Expr) bool {
+	found := false
+	ast.Inspect(x, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			found = found || l.info.Types[call.Fun].IsType()
+		}
+		return !found
+	})
+	return found
 }

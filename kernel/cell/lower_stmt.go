@@ -106,10 +106,12 @@ func (l *lowering) clause(stmts []ast.Stmt) string {
 	return l.list(stmts)
 }
 
-func (l *lowering) inRangeFunction() bool {
+// leavesRangeFunction reports whether a label stands outside the body of a range over a function.
+func (l *lowering) leavesRangeFunction(label *ast.Ident) bool {
+	obj := l.info.Uses[label]
 	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
-		if l.loops[i].function != nil {
-			return true
+		if f := l.loops[i].function; f != nil {
+			return obj == nil || obj.Pos() < f.body.Pos() || obj.Pos() >= f.body.End()
 		}
 	}
 	return false
@@ -381,10 +383,40 @@ func (l *lowering) captured(obj types.Object, nodes ...ast.Node) bool {
 	return found
 }
 
-func (l *lowering) body(b *ast.BlockStmt, label string, function *rangeFunction) string {
+// body lowers the body of a loop. Where it declares a name of the loop's own again, it becomes a block of its own.
+func (l *lowering) body(b *ast.BlockStmt, label string, function *rangeFunction, own ...ast.Expr) string {
 	l.loops = append(l.loops, &loopContext{label: label, isLoop: true, function: function})
 	defer func() { l.loops = l.loops[:len(l.loops)-1] }()
-	return l.list(b.List)
+	text := l.list(b.List)
+	for _, x := range own {
+		if id, ok := x.(*ast.Ident); ok && id != nil && declares(b.List, id.Name) {
+			return "{" + text + "}\n"
+		}
+	}
+	return text
+}
+
+// declares reports whether one of the statements declares name.
+func declares(list []ast.Stmt, name string) bool {
+	for _, s := range list {
+		switch s := s.(type) {
+		case *ast.LabeledStmt:
+			if declares([]ast.Stmt{s.Stmt}, name) {
+				return true
+			}
+		case *ast.AssignStmt:
+			for _, x := range s.Lhs {
+				if id, ok := x.(*ast.Ident); ok && s.Tok == token.DEFINE && id.Name == name {
+					return true
+				}
+			}
+		case *ast.DeclStmt:
+			if declared([]ast.Decl{s.Decl})[name] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func labelText(label string) string {
@@ -433,7 +465,7 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 		} else if s.Cond != nil {
 			text += l.expr(s.Cond)
 		}
-		return text + " {" + l.stopCheck() + l.body(s.Body, label, nil) + "}"
+		return text + " {" + l.stopCheck(s.Body) + l.body(s.Body, label, nil) + "}"
 	}
 	// Each iteration has its own variables: they begin as copies of the last iteration's, and the post statement works
 	// on the new ones.
@@ -446,7 +478,7 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 		text += p + " := &" + name + "; "
 		copies += name + " := *" + p + "; " + p + " = &" + name + "; "
 	}
-	text += first + " := true\n" + labelText(label) + "for {" + l.stopCheck() + copies
+	text += first + " := true\n" + labelText(label) + "for {" + l.stopCheck(s.Body) + copies
 	post := ""
 	if s.Post != nil {
 		post = l.stmt(s.Post)
@@ -455,7 +487,7 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 	if s.Cond != nil {
 		text += "if !(" + l.expr(s.Cond) + ") { break }\n"
 	}
-	return text + l.body(s.Body, label, nil) + "} }"
+	return text + l.body(s.Body, label, nil, identExprs(own)...) + "} }"
 }
 
 // elementType is the type of the i-th variable of a range over t.
@@ -511,7 +543,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 					set = l.expr(s.Key) + " = " + i + "\n"
 				}
 			}
-			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck() + set + l.body(s.Body, label, nil) + "}"
+			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck(s.Body) + set + l.body(s.Body, label, nil, s.Key) + "}"
 		}
 	case *types.Signature:
 		return l.rangeFunc(s, u, label)
@@ -548,7 +580,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 			head = "for _ = range " + l.expr(s.X)
 		}
 	}
-	return labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, nil) + "}"
+	return labelText(label) + head + " {" + l.stopCheck(s.Body) + set + l.body(s.Body, label, nil, s.Key, s.Value) + "}"
 }
 
 // rangeFunc turns the loop body into the iterator's yield function. Statements that leave the body say how in a
@@ -571,7 +603,7 @@ func (l *lowering) rangeFunc(s *ast.RangeStmt, sig *types.Signature, label strin
 		params = append(params, name+" "+l.typ(l.subs.of(yield.Params().At(i).Type()), s))
 	}
 	over := l.tmp("over")
-	f := &rangeFunction{code: l.tmp("exit"), over: over}
+	f := &rangeFunction{code: l.tmp("exit"), over: over, body: s.Body}
 	var text strings.Builder
 	text.WriteString("{ " + f.code + " := 0; " + over + " := false\n")
 	if !l.top && l.sig != nil && l.results == nil {
@@ -581,9 +613,9 @@ func (l *lowering) rangeFunc(s *ast.RangeStmt, sig *types.Signature, label strin
 			text.WriteString("var " + r + " " + l.typ(l.sig.Results().At(i).Type(), s) + "; _ = " + r + "\n")
 		}
 	}
-	body := l.body(s.Body, label, f)
+	body := l.body(s.Body, label, f, s.Key, s.Value)
 	k := l.alias(supportPath)
-	text.WriteString("(" + l.expr(s.X) + ")(func(" + strings.Join(params, ", ") + ") bool { if " + over + " { " + k + ".Finished() }\n" + over + " = true\n" + l.stopCheck() + set + body + over + " = false\nreturn true })\n")
+	text.WriteString("(" + l.expr(s.X) + ")(func(" + strings.Join(params, ", ") + ") bool { if " + over + " { " + k + ".Finished() }\n" + over + " = true\n" + l.stopCheck(s.Body) + set + body + over + " = false\nreturn true })\n")
 	text.WriteString(over + " = true\n")
 	for i, exit := range f.exits {
 		text.WriteString(fmt.Sprintf("if %s == %d { %s }\n", f.code, i+1, exit))
@@ -605,10 +637,10 @@ func (f *rangeFunction) leave(exit string) string {
 
 func (l *lowering) branch(s *ast.BranchStmt) string {
 	if s.Tok == token.GOTO {
-		if l.inRangeFunction() {
+		if l.leavesRangeFunction(s.Label) {
 			refuse(s.Pos(), "goto inside a range over a function yet")
 		}
-		return "goto " + s.Label.Name
+		return "{ " + l.stopCheck(nil) + "goto " + s.Label.Name + " }"
 	}
 	if s.Tok == token.FALLTHROUGH {
 		return "fallthrough"

@@ -33,10 +33,10 @@ func main() {
 		t.Errorf("printed %q", out.String())
 	}
 	var p *Panic
-	if !errors.As(err, &p) || len(p.Frames) < 2 || p.Frames[0].Pos.Filename != "recipe.go" || p.Frames[0].Pos.Line != 11 || p.Frames[0].Func != "pick" {
-		t.Fatalf("want a panic in pick at recipe.go:11, got %v", err) // the interpreter tells the function, not the statement
+	if !errors.As(err, &p) || len(p.Frames) < 2 || p.Frames[0].Pos.Filename != "recipe.go" || p.Frames[0].Pos.Line != 12 || p.Frames[0].Func != "pick" {
+		t.Fatalf("want a panic in pick at recipe.go:12, got %v", err)
 	}
-	if !strings.Contains(err.Error(), "func pick") || !strings.Contains(err.Error(), "^") {
+	if !strings.Contains(err.Error(), "return xs[i]") || !strings.Contains(err.Error(), "^") {
 		t.Errorf("no source line and caret in\n%v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,12 +26,12 @@ import (
 const supportPath = "banter/cell/support"
 
 // maxDepth bounds calls in progress, so that an endless recursion ends as a panic and not as the process.
-const maxDepth = 3_000
+const maxDepth = 10_000
 
 // support is the compiled side of lowered text.
 type support struct {
 	e     *Evaluator
-	stop  *bool // the interpreter's variable that its code reads at loops and function entries
+	stop  atomic.Bool // the cell is to stop
 	depth atomic.Int64
 
 	mu       sync.Mutex
@@ -57,11 +58,17 @@ type run struct {
 	notes   []string
 	reached bool
 	death   *death
-	cancel  context.CancelFunc
+
+	goroutine atomic.Int64 // that runs the cell
+	halted    atomic.Bool
+	cancel    context.CancelFunc
 }
 
 // death is a panic that ended a goroutine.
-type death struct{ value any }
+type death struct {
+	value any
+	main  bool // it ended the cell's own goroutine
+}
 
 // stopped is the panic that unwinds a cell that was interrupted.
 type stopped struct{}
@@ -82,7 +89,44 @@ func (s *support) forget() {
 	s.passing = nil
 }
 
-func (s *support) set(stop bool) { *s.stop = stop }
+func (s *support) set(stop bool) { s.stop.Store(stop) }
+
+// check ends the cell if it is to stop.
+func (s *support) check() {
+	if s.stop.Load() {
+		s.halt()
+	}
+}
+
+// halt ends the goroutine that runs the cell: a panic would take time that grows with the square of the depth of calls.
+// Elsewhere there may be compiled code that waits for an answer, so there it is a panic.
+func (s *support) halt() {
+	if r := s.current(); r.goroutine.Load() == int64(goroutine()) {
+		r.halted.Store(true)
+		runtime.Goexit()
+	}
+	panic(stopped{})
+}
+
+// enter is the begin of a call of a function that calls others.
+func (s *support) enter() {
+	if s.stop.Load() {
+		s.halt()
+	}
+	if s.depth.Add(1) <= maxDepth {
+		return
+	}
+	trouble := fmt.Errorf("stack overflow: more than %d calls in progress (an endless recursion?)", maxDepth)
+	if r := s.current(); r.goroutine.Load() == int64(goroutine()) {
+		s.mu.Lock()
+		if r.death == nil {
+			r.death = &death{value: trouble, main: true}
+		}
+		s.mu.Unlock()
+		runtime.Goexit() // as in a compiled program, no deferred call can stop it
+	}
+	panic(trouble)
+}
 
 func (s *support) begin(ctx context.Context) *run {
 	ctx, cancel := context.WithCancel(ctx)
@@ -112,13 +156,9 @@ func (s *support) current() *run {
 
 func (s *support) exports() interp.Exports {
 	return interp.Exports{supportPath + "/support": {
-		"Halt":  reflect.ValueOf(func() { panic(stopped{}) }),
+		"Check": reflect.ValueOf(s.check),
 		"Clear": reflect.ValueOf(func(m any) { reflect.ValueOf(m).Clear() }),
-		"Enter": reflect.ValueOf(func() {
-			if s.depth.Add(1) > maxDepth {
-				panic(fmt.Errorf("stack overflow: more than %d calls in progress (an endless recursion?)", maxDepth))
-			}
-		}),
+		"Enter": reflect.ValueOf(s.enter),
 		"Leave": reflect.ValueOf(func() { s.depth.Add(-1) }),
 		"Finished": reflect.ValueOf(func() {
 			panic(errors.New("range function continued iteration after function for loop body returned false"))
@@ -132,7 +172,7 @@ func (s *support) exports() interp.Exports {
 			r := s.current()
 			s.mu.Lock()
 			if r.death == nil {
-				r.death = &death{v}
+				r.death = &death{value: v}
 			}
 			s.mu.Unlock()
 			r.cancel()
@@ -192,7 +232,7 @@ func (s *support) exports() interp.Exports {
 			select {
 			case <-t.C:
 			case <-s.current().ctx.Done():
-				panic(stopped{})
+				s.halt()
 			}
 		}),
 	}}
