@@ -82,6 +82,11 @@ func (s Streams) MimeBundle() map[string]any {
 	c := chart.Timeline("Recordings and chats", spans)
 	c.Subtitle = "a chat lasts from its first message to its last"
 	v.draw(c)
+	for _, l := range s.list[:min(len(s.list), shownStreams)] {
+		if c, ok := l.info.Chat.clockChart(l.info.ID); ok {
+			v.draw(c)
+		}
+	}
 	return v.forms()
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"banter/dsl/memo"
 	"banter/internal/problem"
+	"banter/stdlib/chart"
 	"banter/stdlib/chat"
 	"banter/stdlib/media"
 )
@@ -71,6 +72,37 @@ type ChatLog struct {
 	Summary   string      `json:"summary"` // what was read and dropped
 	Clock     string      `json:"clock"`   // what was made of the log's times
 	Malformed []string    `json:"malformed,omitempty"`
+
+	// Where the log's wall clock and the video part: cuts, interruptions, drift. Empty where they run side by side.
+	ClockSpans []ClockSpan `json:"clock_spans,omitempty"`
+	DriftPPM   float64     `json:"drift_ppm,omitempty"` // growth of the difference within a span, parts per million
+}
+
+// ClockSpan is a stretch over which a chat log's wall clock and the video run side by side.
+type ClockSpan struct {
+	FromMS   int64 `json:"from_ms"` // moments of the video
+	ToMS     int64 `json:"to_ms"`
+	ApartMS  int64 `json:"apart_ms"` // wall clock minus video at the beginning, against the first span's
+	SpreadMS int64 `json:"spread_ms"`
+	Messages int64 `json:"messages"`
+}
+
+// maxClockSpans is how many spans are kept to be shown.
+const maxClockSpans = 1000
+
+// clockChart draws how the log's wall clock and the video part, where they do.
+func (c *ChatLog) clockChart(stream string) (chart.Chart, bool) {
+	if c == nil || len(c.ClockSpans) == 0 {
+		return chart.Chart{}, false
+	}
+	spans := make([]chart.ClockSpan, len(c.ClockSpans))
+	for i, s := range c.ClockSpans {
+		spans[i] = chart.ClockSpan{From: milliseconds(s.FromMS), To: milliseconds(s.ToMS), Apart: milliseconds(s.ApartMS),
+			Spread: milliseconds(s.SpreadMS), Messages: s.Messages}
+	}
+	picture := chart.ClockCurve("Clock of the chat log: "+stream, spans, c.DriftPPM)
+	picture.Height = 220
+	return picture, true
 }
 
 // Truth names the ground truth that came with a labelled stream.
@@ -294,6 +326,13 @@ func describeChat(log *chat.Log, file memo.File) *ChatLog {
 		Summary: log.Report.Summary(), Clock: log.Clock.String()}
 	if n := len(log.Messages); n > 0 {
 		c.FirstMS, c.LastMS = log.Messages[0].Time.Milliseconds(), log.Messages[n-1].Time.Milliseconds()
+	}
+	if pieces := log.Clock.Pieces; len(pieces) > 1 || log.Clock.DriftPPM != 0 {
+		c.DriftPPM = log.Clock.DriftPPM
+		for _, p := range pieces[:min(len(pieces), maxClockSpans)] {
+			c.ClockSpans = append(c.ClockSpans, ClockSpan{p.From.Milliseconds(), p.To.Milliseconds(), p.Base.Sub(pieces[0].Base).Milliseconds(),
+				p.Spread.Milliseconds(), p.Messages})
+		}
 	}
 	for _, p := range log.Report.Problems {
 		c.Malformed = append(c.Malformed, p.String())

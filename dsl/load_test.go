@@ -1,10 +1,17 @@
 package dsl
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"banter/dsl/memo"
+	"banter/stdlib/chat"
 )
 
 // tree makes empty files, and a chat log for each name that ends in one.
@@ -120,5 +127,39 @@ func TestParams(t *testing.T) {
 		if err := SetParams(&p, map[string]string{name: value}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want one that says %q", text, err, want)
 		}
+	}
+}
+
+// A log whose wall clock and offsets part, as where an advertisement was cut out of the video, shows it as a chart.
+func TestClockThatPartsIsCharted(t *testing.T) {
+	type object = map[string]any
+	start := time.Date(2025, 3, 1, 18, 0, 0, 0, time.UTC)
+	var comments []object
+	for i := range 200 {
+		at, wall := 3*i, start.Add(time.Duration(3*i)*time.Second+time.Duration(i*37%1000)*time.Millisecond)
+		if i >= 120 {
+			wall = wall.Add(30 * time.Second)
+		}
+		comments = append(comments, object{"_id": strconv.Itoa(i), "created_at": wall.Format("2006-01-02T15:04:05.000Z"), "content_offset_seconds": at,
+			"commenter": object{"display_name": "a", "_id": "1", "name": "a"}, "message": object{"body": "hi"}})
+	}
+	b, err := json.Marshal(object{"FileInfo": object{"Version": object{"Major": 1, "Minor": 4}}, "video": object{"start": 0, "end": 600, "length": 600}, "comments": comments})
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := chat.Read(t.Context(), bytes.NewReader(b), chat.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := describeChat(log, memo.File{})
+	if len(c.ClockSpans) != 2 || c.ClockSpans[1].FromMS != 360_000 || c.ClockSpans[1].ApartMS < 29_000 || c.ClockSpans[1].ApartMS > 31_000 {
+		t.Fatalf("%s: spans %+v", c.Clock, c.ClockSpans)
+	}
+	picture, ok := c.clockChart("s")
+	if !ok || len(picture.Marks) != 1 || !strings.HasPrefix(picture.Marks[0].Label, "+30") && !strings.HasPrefix(picture.Marks[0].Label, "+29") {
+		t.Errorf("%v, marks %+v", ok, picture.Marks)
+	}
+	if _, ok := (&ChatLog{}).clockChart("s"); ok {
+		t.Error("a clock that parts nowhere has a chart")
 	}
 }

@@ -181,6 +181,9 @@ func (s Streams) tell(r *chart.Report) {
 		c := chart.PerMinute("Messages a minute: "+l.info.ID, moments, l.info.Recording.Duration())
 		c.Height = 200
 		sec.Chart(c)
+		if c, ok := l.info.Chat.clockChart(l.info.ID); ok {
+			sec.Chart(c)
+		}
 	}
 	if len(s.list) > most {
 		sec.Note(fmt.Sprintf("Charts of the first %d of %d streams are shown.", most, len(s.list)))

@@ -33,9 +33,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	only := flags.String("only", "", "measure the regimes whose name holds this")
 	minutes := flags.Float64("minutes", 20, "length of a stream")
 	speed := flags.Int("speed", 0, "measure time and memory with this many messages")
+	plots := flags.String("plots", "", "also write plots of all regimes into this folder")
 	workers := flags.Int("workers", 0, "goroutines; 0 is one a CPU")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *plots != "" && *only != "" {
+		return fmt.Errorf("-plots needs all regimes: leave -only out")
 	}
 	switch {
 	case *dir != "":
@@ -43,5 +47,5 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	case *speed > 0:
 		return measureSpeed(ctx, *speed, *workers, out)
 	}
-	return table(ctx, *only, *first, *seeds, *minutes, out)
+	return table(ctx, *only, *first, *seeds, *minutes, *plots, out)
 }

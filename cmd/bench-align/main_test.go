@@ -53,12 +53,16 @@ func TestTable(t *testing.T) {
 		t.Skip("makes and aligns some dozen streams")
 	}
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"-seeds", "1", "-minutes", "2"}, &out); err != nil {
+	dir := t.TempDir()
+	if err := run(t.Context(), []string{"-seeds", "1", "-minutes", "2", "-plots", dir}, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range regimes(2) {
 		if strings.Count(out.String(), "| "+g.name+" |") != 2 {
 			t.Errorf("%s has no line in both tables", g.name)
 		}
+	}
+	if drawn, err := filepath.Glob(filepath.Join(dir, "*.svg")); err != nil || len(drawn) != 2*len(sweeps) {
+		t.Errorf("drawn: %v, %v", drawn, err)
 	}
 }

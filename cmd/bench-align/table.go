@@ -39,6 +39,7 @@ func regimes(minutes float64) []regime {
 	add("slow people", func(c *synth.Config) { c.Delay = synth.Delay{Law: "lognormal", Median: 4, Spread: 0.6} })
 	add("gamma delays", func(c *synth.Config) { c.Delay = synth.Delay{Law: "gamma", Median: 3, Spread: 0.5} })
 	add("mixed delays", func(c *synth.Config) { c.Delay = synth.Delay{Law: "mixture", Median: 2.6, Spread: 0.4} })
+	add("5 msgs/min", func(c *synth.Config) { c.Rate = 5 })
 	add("5 msgs/min, 4 x as long", func(c *synth.Config) { c.Rate, c.Minutes = 5, 4*c.Minutes })
 	for _, rate := range []float64{20, 200, 500} {
 		add(fmt.Sprintf("%.0f msgs/min", rate), func(c *synth.Config) { c.Rate = rate })
@@ -78,8 +79,9 @@ var columns = []column{
 	{"lag within 0.5 s", func(o *outcome) float64 { return o.lagWithin }},
 }
 
-// table prints the scores of each regime: the mean over its streams and a 95 % bootstrap interval over the seeds.
-func table(ctx context.Context, only string, first uint64, seeds int, minutes float64, out io.Writer) error {
+// table prints, and draws where plots names a folder, the scores of each regime: the mean over its streams and a 95 % bootstrap interval over the seeds.
+func table(ctx context.Context, only string, first uint64, seeds int, minutes float64, plots string, out io.Writer) error {
+	results := map[string][]outcome{}
 	fmt.Fprintf(out, "Streams of %.0f min, seeds %d to %d; mean [95 %% bootstrap interval]; precision, recall and F1 at FDR %.2g\n\n", minutes, first, first+uint64(seeds)-1, keepRate)
 	names := []string{"regime"}
 	for _, c := range columns {
@@ -101,6 +103,7 @@ func table(ctx context.Context, only string, first uint64, seeds int, minutes fl
 			}
 			outcomes[i] = *o
 		}
+		results[g.name] = outcomes
 		fmt.Fprintf(out, "| %s |", g.name)
 		for _, c := range columns {
 			mean, lo, hi := bootstrap(outcomes, c.of)
@@ -116,6 +119,9 @@ func table(ctx context.Context, only string, first uint64, seeds int, minutes fl
 		versus.WriteByte('\n')
 	}
 	fmt.Fprintf(out, "\nF1\n\n| regime | Banter | %s |\n|%s\n%s", strings.Join(align.BaselineNames(), " | "), strings.Repeat("---|", 2+len(align.BaselineNames())), versus.String())
+	if plots != "" {
+		return plot(plots, results)
+	}
 	return nil
 }
 

@@ -171,6 +171,47 @@ func LagCurve(title string, points []LagPoint, changes []time.Duration, truth []
 	return c
 }
 
+// ClockSpan is a stretch over which a chat log's wall clock and the video run side by side.
+type ClockSpan struct {
+	From, To time.Duration // moments of the video
+	Apart    time.Duration // wall clock minus video at From, against the first span's
+	Spread   time.Duration // how far single messages stray
+	Messages int64
+}
+
+// ClockCurve shows how the wall clock of a chat log and the time of the video part: flat where both run alike, a slope where
+// they drift (driftPPM, parts per million of the video's time), a step with its size where the video was cut or the
+// broadcast was interrupted.
+func ClockCurve(title string, spans []ClockSpan, driftPPM float64) Chart {
+	s := Series{Name: "wall clock minus video", Kind: Line, Tone: Blue}
+	c := Chart{Title: title, X: Axis{Label: "time of the video", Unit: Clock}, Y: Axis{Label: "s"}}
+	var messages int64
+	for i, p := range spans {
+		drift := driftPPM * 1e-6 * (p.To - p.From).Seconds()
+		for _, at := range []struct {
+			x time.Duration
+			y float64
+		}{{p.From, p.Apart.Seconds()}, {p.To, p.Apart.Seconds() + drift}} {
+			s.X, s.Y = append(s.X, at.x.Seconds()), append(s.Y, at.y)
+			s.Low, s.High = append(s.Low, at.y), append(s.High, at.y+p.Spread.Seconds())
+		}
+		if n := len(s.Y); i > 0 {
+			c.Marks = append(c.Marks, Mark{At: p.From.Seconds(), Label: fmt.Sprintf("%+.1f s", s.Y[n-2]-s.Y[n-3]), Tone: Orange})
+		}
+		messages += p.Messages
+	}
+	c.Series = []Series{s}
+	steps := "1 step"
+	if len(spans) != 2 {
+		steps = fmt.Sprintf("%d steps", max(0, len(spans)-1))
+	}
+	c.Subtitle = fmt.Sprintf("%s, by %s messages", steps, grouped(int(messages)))
+	if driftPPM != 0 && finite(driftPPM) {
+		c.Subtitle += fmt.Sprintf(", drift of %.0f parts per million", driftPPM)
+	}
+	return c
+}
+
 // barWidths are the widths of PerMinute's bars, narrowest first.
 var barWidths = []time.Duration{10 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour}
 

@@ -44,6 +44,7 @@ func everyChart(text string) []Chart {
 	charts := []Chart{
 		Histogram(text, text, values, 0, 1, 20, 0.6),
 		LagCurve(text, lag, []time.Duration{100 * time.Second}, lag[:1]),
+		ClockCurve(text, []ClockSpan{{0, time.Minute, 0, time.Second, 40}, {time.Minute, time.Hour, 30 * time.Second, time.Second, 400}}, 120),
 		PerMinute(text, []time.Duration{-time.Second, 0, time.Minute, 90 * time.Minute}, 2*time.Hour),
 		Curves(text, text, text, Curve{Name: text, X: []float64{1, 2, 3}, Y: []float64{3, 2, 4}, Low: []float64{2, 1, 3}, High: []float64{4, 3, 5}}, Curve{Name: text, X: []float64{1, 3}, Y: []float64{1, 1}}),
 		LossCurve(text, loss, Curve{Name: text, X: []float64{100, 200}, Y: []float64{2, 1}}),
@@ -417,7 +418,7 @@ func TestNothing(t *testing.T) {
 	for _, c := range []Chart{
 		{}, {Series: []Series{{}}}, Curves("", "", "", Curve{X: []float64{1}, Y: nil}), Curves("", "", "", Curve{X: []float64{1, nan, inf}, Y: []float64{nan, 1, -inf}}),
 		Curves("", "", "", Curve{X: []float64{5}, Y: []float64{5}, Low: []float64{nan}, High: []float64{inf}}),
-		Histogram("", "", nil, 0, 0, 0, nan), Histogram("", "", []float64{1}, 5, -5, -1, 0), LagCurve("", nil, nil, []LagPoint{{}}), PerMinute("", nil, 0),
+		Histogram("", "", nil, 0, 0, 0, nan), Histogram("", "", []float64{1}, 5, -5, -1, 0), LagCurve("", nil, nil, []LagPoint{{}}), ClockCurve("", nil, nan), PerMinute("", nil, 0),
 		PerMinute("", []time.Duration{math.MaxInt64, math.MinInt64}, -1), LossCurve("", nil, Curve{}), Scatter("", "", "", nil, nil, nil), Waterfall("", 0, nil),
 		Timeline("", nil), Timeline("", []Span{{"a", time.Hour, 0, ""}}), {X: Axis{Log: true}, Y: Axis{Log: true}, Series: []Series{{X: []float64{0, 1, 1e9}, Y: []float64{-1, 0, 1e-9}}}},
 		{Width: 1, Height: 1 << 30, Title: "x"}, {Marks: []Mark{{At: nan}, {At: inf, Horizontal: true}}}, {X: Axis{Min: 5, Max: 1}, Series: []Series{{X: []float64{1, 2}, Y: []float64{1e308, -1e308}}}},
