@@ -16,9 +16,10 @@ import (
 // cell gives to Filter, so that its result can be remembered: Source and Captures enter the key.
 type Predicate struct {
 	Keep        func(*Pair) bool
-	Source      string    // the literal and all user functions that it reaches, in normal form
-	Captures    []Capture // the variables that it reads, with their values
-	Uncacheable string    // why its result cannot be remembered, or empty
+	KeepAll     func(pairs []Pair, keep []bool) // the same for many pairs at once; nil where that is no faster
+	Source      string                          // the literal and all user functions that it reaches, in normal form
+	Captures    []Capture                       // the variables that it reads, with their values
+	Uncacheable string                          // why its result cannot be remembered, or empty
 }
 
 // Capture is a variable that a predicate reads.
@@ -51,9 +52,23 @@ func (p *Predicate) identify(step memo.Step, name string) memo.Step {
 func (p *Predicate) apply(pairs []Pair) (kept []Pair, dropped []quality.Dropped, step quality.Step) {
 	const reason = "the predicate is false"
 	step = quality.Step{Rule: "predicate", With: []byte("{}"), In: len(pairs), Examples: []quality.Example{}}
-	kept = make([]Pair, 0, len(pairs))
+	keep := make([]bool, len(pairs))
+	if p.KeepAll != nil {
+		p.KeepAll(pairs, keep)
+	} else {
+		for i := range pairs {
+			keep[i] = p.Keep(&pairs[i])
+		}
+	}
+	n := 0
+	for _, k := range keep {
+		if k {
+			n++
+		}
+	}
+	kept, dropped = make([]Pair, 0, n), make([]quality.Dropped, 0, len(pairs)-n)
 	for i := range pairs {
-		if p.Keep(&pairs[i]) {
+		if keep[i] {
 			kept = append(kept, pairs[i])
 			continue
 		}

@@ -28,11 +28,11 @@ var keep = func(p align.Pair) bool { return p.Confidence > t && len(p.Response) 
 // The ten million are the same million ten times: they are 280 MB, far more than a cache holds, so memory is read as it
 // would be.
 func measurePredicate() (million, tenMillion float64, err error) {
-	keep, err := compiled()
+	test, err := compiled()
 	if err != nil {
 		return 0, 0, err
 	}
-	pairs := make([]align.Pair, 1_000_000)
+	pairs, keep := make([]align.Pair, 1_000_000), make([]bool, 1_000_000)
 	want := 0
 	for i := range pairs {
 		pairs[i].Confidence = float64(i*7919%1000) / 1000
@@ -47,8 +47,9 @@ func measurePredicate() (million, tenMillion float64, err error) {
 			kept := 0
 			began := time.Now()
 			for range passes {
-				for i := range pairs {
-					if keep(unsafe.Pointer(&pairs[i])) {
+				test.Rows(unsafe.Pointer(unsafe.SliceData(pairs)), keep)
+				for _, k := range keep {
+					if k {
 						kept++
 					}
 				}
@@ -68,7 +69,7 @@ func measurePredicate() (million, tenMillion float64, err error) {
 	return million, tenMillion, err
 }
 
-func compiled() (predicate.Func, error) {
+func compiled() (*predicate.Test, error) {
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "predicate.go", predicateSource, 0)
 	if err != nil {
@@ -87,11 +88,11 @@ func compiled() (predicate.Func, error) {
 		}
 		return true
 	})
-	keep, note, ok := predicate.Compile(lit, info, reflect.TypeFor[align.Pair](), func(types.Object) (reflect.Value, bool) {
+	test, note, ok := predicate.Compile(lit, info, reflect.TypeFor[align.Pair](), func(types.Object) (reflect.Value, bool) {
 		return reflect.ValueOf(0.5), true
 	})
 	if !ok {
 		return nil, errors.New("the predicate was not compiled: " + note)
 	}
-	return keep, nil
+	return test, nil
 }

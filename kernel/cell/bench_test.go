@@ -68,17 +68,19 @@ func rows(n int) []align.Pair {
 func BenchmarkPredicate1e6(b *testing.B) {
 	p, _ := passed(b, "t := 0.5", "func(p Pair) bool { return p.Confidence > t && len(p.Response) > 2 }")
 	list := rows(1_000_000)
-	for b.Loop() {
-		n := 0
-		for i := range list {
-			if p.Keep(&list[i]) {
-				n++
+	keep := make([]bool, len(list))
+	b.Run("at once", func(b *testing.B) {
+		for b.Loop() {
+			p.KeepAll(list, keep)
+		}
+	})
+	b.Run("one by one", func(b *testing.B) {
+		for b.Loop() {
+			for i := range list {
+				keep[i] = p.Keep(&list[i])
 			}
 		}
-		if n == 0 {
-			b.Fatal("nothing passes")
-		}
-	}
+	})
 }
 
 func TestPredicateEqualsCompiledGo(t *testing.T) {

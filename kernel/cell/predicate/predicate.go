@@ -34,7 +34,9 @@ type value struct {
 	i     intFunc
 	f     floatFunc
 	s     stringFunc
-	sieve sieve // of a bool: the same test of a block; nil: row by row
+	sieve sieve            // of a bool: the same test of a block; nil: row by row
+	float *within[float64] // of a bool that compares a field with a value: how
+	int   *within[int64]
 	kind  reflect.Kind
 	fixed bool // does not depend on the row
 	place place
@@ -135,6 +137,7 @@ func kindOf(t types.Type) reflect.Kind {
 	}
 	k, ok := map[types.BasicKind]reflect.Kind{
 		types.Bool: reflect.Bool, types.String: reflect.String, types.Float64: reflect.Float64, types.Float32: reflect.Float32,
+		types.Uint8: reflect.Uint8, types.Uint16: reflect.Uint16, types.Uint32: reflect.Uint32,
 		types.Int: reflect.Int, types.Int8: reflect.Int8, types.Int16: reflect.Int16, types.Int32: reflect.Int32, types.Int64: reflect.Int64,
 	}[b.Kind()]
 	if !ok {
@@ -186,7 +189,12 @@ func (c *compiler) variable(id *ast.Ident) value {
 		f := v.Float()
 		out.f = func(unsafe.Pointer) float64 { return f }
 	default:
-		i := v.Int()
+		i := int64(0)
+		if v.CanUint() {
+			i = int64(v.Uint())
+		} else {
+			i = v.Int()
+		}
 		out.i = func(unsafe.Pointer) int64 { return i }
 	}
 	return out
@@ -206,7 +214,7 @@ func (c *compiler) field(e *ast.SelectorExpr) value {
 	switch out.kind {
 	case reflect.Bool:
 		out.b = func(p unsafe.Pointer) bool { return *(*bool)(unsafe.Add(p, off)) }
-		out.sieve = siftFlag(off)
+		out.sieve = flag(off)
 	case reflect.String:
 		out.s = func(p unsafe.Pointer) string { return *(*string)(unsafe.Add(p, off)) }
 	case reflect.Float64:
@@ -217,6 +225,8 @@ func (c *compiler) field(e *ast.SelectorExpr) value {
 		out.i = func(p unsafe.Pointer) int64 { return *(*int64)(unsafe.Add(p, off)) }
 	case reflect.Int32:
 		out.i = func(p unsafe.Pointer) int64 { return int64(*(*int32)(unsafe.Add(p, off))) }
+	case reflect.Uint8:
+		out.i = func(p unsafe.Pointer) int64 { return int64(*(*uint8)(unsafe.Add(p, off))) }
 	default:
 		give("the field %s of type %s", f.Name, f.Type)
 	}
@@ -249,6 +259,12 @@ func wrap(k reflect.Kind, i int64) int64 {
 		return int64(int16(i))
 	case reflect.Int32:
 		return int64(int32(i))
+	case reflect.Uint8:
+		return int64(uint8(i))
+	case reflect.Uint16:
+		return int64(uint16(i))
+	case reflect.Uint32:
+		return int64(uint32(i))
 	}
 	return i
 }
@@ -258,7 +274,7 @@ func (c *compiler) binary(e *ast.BinaryExpr) value {
 	switch e.Op {
 	case token.LAND:
 		a, b := x.b, y.b
-		return value{kind: reflect.Bool, b: func(p unsafe.Pointer) bool { return a(p) && b(p) }, sieve: both(x.sieves(), y.sieves())}
+		return value{kind: reflect.Bool, b: func(p unsafe.Pointer) bool { return a(p) && b(p) }, sieve: both(x, y)}
 	case token.LOR:
 		a, b := x.b, y.b
 		return value{kind: reflect.Bool, b: func(p unsafe.Pointer) bool { return a(p) || b(p) }, sieve: either(x.sieves(), y.sieves())}
@@ -336,13 +352,17 @@ func comparison(op token.Token, x, y value) value {
 	if !x.place.is || !y.fixed {
 		return out
 	}
+	offset := x.place.offset
 	switch {
 	case x.f != nil && x.kind == reflect.Float64:
-		out.sieve = siftOrdered(op, x.place.offset, y.f(nil))
-	case x.i != nil && x.place.length: // the length is the second word of a string
-		out.sieve = siftOrdered(op, x.place.offset+unsafe.Sizeof(uintptr(0)), y.i(nil))
-	case x.i != nil && (x.kind == reflect.Int || x.kind == reflect.Int64):
-		out.sieve = siftOrdered(op, x.place.offset, y.i(nil))
+		w := floatWithin(op, offset, y.f(nil))
+		out.float, out.sieve = &w, sift(w)
+	case x.i != nil && (x.place.length || x.kind == reflect.Int || x.kind == reflect.Int64):
+		if x.place.length { // the second word of a string
+			offset += unsafe.Sizeof(uintptr(0))
+		}
+		w := intWithin(op, offset, y.i(nil))
+		out.int, out.sieve = &w, sift(w)
 	}
 	return out
 }
@@ -505,7 +525,7 @@ func (c *compiler) conversion(e *ast.CallExpr) value {
 	case x.i != nil && k == reflect.Float64:
 		i := x.i
 		return value{kind: k, f: func(p unsafe.Pointer) float64 { return float64(i(p)) }}
-	case x.i != nil && k >= reflect.Int && k <= reflect.Int64:
+	case x.i != nil && (k >= reflect.Int && k <= reflect.Int64 || k >= reflect.Uint8 && k <= reflect.Uint32):
 		i := x.i
 		return value{kind: k, i: func(p unsafe.Pointer) int64 { return wrap(k, i(p)) }}
 	case x.f != nil && (k == reflect.Int || k == reflect.Int64):
