@@ -44,7 +44,7 @@ var verbs = []struct {
 	{"dataset", []string{"dataset.go"}, nil},
 	{"plan", []string{"train.go"}, nil},
 	{"train", []string{"train.go"}, nil},
-	{"torch", []string{"engine.go"}, nil},          // the engine of that name, which enters the key of train
+	{"torch", []string{"engine.go"}, nil},                             // the engine of that name, which enters the key of train
 	{"eval", []string{"eval.go", "conversation.go", "train.go"}, nil}, // train.go opens bases and reads adapters
 	{"sample", []string{"sample.go", "conversation.go", "train.go"}, nil},
 	{"chat", []string{"talk.go", "conversation.go", "train.go"}, nil},

@@ -114,7 +114,7 @@ func BenchmarkGeneration(b *testing.B) {
 	a := randomAdapter(b, o.Config, 0.001)
 	const tokens = 48
 	prompt := []chattemplate.Message{{Role: "user", Content: strings.Repeat("Should we add garlic or honey to the soup? ", 4)}}
-	drawn := generate.Sampling{Temperature: 0.8, TopP: 0.95}
+	drawn := generate.Sampling{Temperature: 0.8, TopP: 0.95, MinP: 0.1}
 	path := write(b, a, o.Config)
 	for _, c := range []struct {
 		name string

@@ -135,6 +135,9 @@ func (s *Sampler) candidates(top float64) []candidate {
 			sum += c.p
 		}
 	}
+	if s.MinP > 0 { // of two beginnings of one order the shorter is left, whichever comes first: this one needs no sorting
+		all = slices.DeleteFunc(all, func(c candidate) bool { return c.p < s.MinP })
+	}
 	if s.TopP > 0 && s.TopP < 1 {
 		all = likeliest(all, func(_ int, mass float64) bool { return mass >= s.TopP*sum })
 		var mass float64
@@ -144,9 +147,6 @@ func (s *Sampler) candidates(top float64) []candidate {
 				break
 			}
 		}
-	}
-	if s.MinP > 0 {
-		all = slices.DeleteFunc(all, func(c candidate) bool { return c.p < s.MinP })
 	}
 	return all
 }

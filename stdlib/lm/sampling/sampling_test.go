@@ -47,6 +47,8 @@ func TestEachStep(t *testing.T) {
 		{"top-p takes at least one", Sampling{Temperature: 1, TopP: 0.01}, nil, []float64{1, 0, 0, 0}},
 		{"top-p of what top-k left", Sampling{Temperature: 1, TopK: 2, TopP: 0.6}, nil, []float64{1, 0, 0, 0}},
 		{"min-p", Sampling{Temperature: 1, MinP: 0.3}, nil, []float64{0.625, 0, 0.375, 0}},
+		{"min-p with a wider top-p", Sampling{Temperature: 1, MinP: 0.3, TopP: 0.95}, nil, []float64{0.625, 0, 0.375, 0}},
+		{"min-p with a narrower top-p", Sampling{Temperature: 1, MinP: 0.1, TopP: 0.4}, nil, []float64{1, 0, 0, 0}},
 		{"min-p after temperature", Sampling{Temperature: 0.5, MinP: 0.3}, nil, []float64{0.25 / 0.34, 0, 0.09 / 0.34, 0}},
 		{"repetition of a likely token", Sampling{Repetition: 10}, []int32{0}, []float64{0, 0, 1, 0}},
 		{"a token out of range", Sampling{Repetition: 10}, []int32{99}, []float64{1, 0, 0, 0}},
@@ -147,8 +149,12 @@ func BenchmarkNext(b *testing.B) {
 	for i := range logits {
 		logits[i] = float32(random.NormFloat64() * 3)
 	}
-	s := New(Sampling{Temperature: 0.8, TopP: 0.95}, 1, nil)
-	for b.Loop() {
-		s.Next(logits)
+	for name, options := range map[string]Sampling{"top-p": {Temperature: 0.8, TopP: 0.95}, "min-p": {Temperature: 0.8, TopP: 0.95, MinP: 0.1}} {
+		b.Run(name, func(b *testing.B) {
+			s := New(options, 1, nil)
+			for b.Loop() {
+				s.Next(logits)
+			}
+		})
 	}
 }
