@@ -247,6 +247,16 @@ func (l *lowering) expr(x ast.Expr) string {
 			// The interpreter would branch on the first thing that it looks at, which of a conversion is the type.
 			return "((true && " + l.expr(x.X) + ") " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
 		}
+		if x.Op == token.LAND || x.Op == token.LOR {
+			// The interpreter would branch on the first thing that it looks at, which of a conversion is the type.
+			side := func(x ast.Expr) string {
+				if l.info.Types[x].Value == nil && l.converts(x) {
+					return "(true && " + l.expr(x) + ")"
+				}
+				return l.expr(x)
+			}
+			return "(" + side(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + side(x.Y) + ")"
+		}
 		return "(" + l.expr(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
 	case *ast.SliceExpr:
 		s := l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Low) + ":" + l.expr(x.High)
@@ -1176,6 +1186,18 @@ func (l *lowering) asInto(x *ast.CallExpr) (string, bool) {
 	pt := l.typ(p, x)
 	try := l.assertTo("x", emptyInterface, p.Elem(), true, x)
 	return "func(err error, p " + pt + ") bool { return " + l.alias(supportPath) + ".AsTarget(err, func(x interface{}) bool { v, ok := " + try + "; if ok { *p = v }; return ok }) }(" + l.into(x.Args[0], types.Universe.Lookup("error").Type()) + ", " + l.expr(x.Args[1]) + ")", true
+}
+
+// converts reports whether an expression has a conversion in it.
+func (l *lowering) converts(x ast.Expr) bool {
+	found := false
+	ast.Inspect(x, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok {
+			found = found || l.info.Types[call.Fun].IsType()
+		}
+		return !found
+	})
+	return found
 }
 
 // converts reports whether an expression has a conversion in it.

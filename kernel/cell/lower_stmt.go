@@ -165,7 +165,7 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 				}
 			}
 		}
-		if l.holdsInterface(s.Lhs, s.Rhs) {
+		if l.mustPart(s.Lhs, s.Rhs) {
 			fresh := make([]bool, len(names))
 			for i, x := range s.Lhs {
 				obj := l.info.Defs[x.(*ast.Ident)]
@@ -193,14 +193,18 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 	return strings.Join(lhs, ", ") + " " + s.Tok.String() + " " + l.assigned(s.Lhs, s.Rhs)
 }
 
-// holdsInterface reports whether one of several values that are assigned one to one becomes an interface: the
-// interpreter gets that wrong.
-func (l *lowering) holdsInterface(lhs, rhs []ast.Expr) bool {
+// mustPart reports whether several values that are assigned one to one have to be assigned one after the other: where one
+// becomes an interface, or is a variable of the cells beside the result of a call, the interpreter gets it wrong together.
+func (l *lowering) mustPart(lhs, rhs []ast.Expr) bool {
 	if len(lhs) < 2 || len(lhs) != len(rhs) {
 		return false
 	}
 	for _, x := range lhs {
-		if id, ok := x.(*ast.Ident); ok && l.object(id) != nil && types.IsInterface(l.subs.of(l.object(id).Type())) {
+		id, ok := x.(*ast.Ident)
+		if !ok || l.object(id) == nil {
+			continue
+		}
+		if _, hoisted := l.hoisted[l.object(id)]; hoisted || types.IsInterface(l.subs.of(l.object(id).Type())) {
 			return true
 		}
 	}
@@ -310,7 +314,7 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 					lines = append(lines, "var "+z+" "+l.typ(l.subs.of(l.info.Defs[id].Type()), v)+"; "+names[i]+" = "+z)
 				}
 			}
-		case l.holdsInterface(identExprs(v.Names), v.Values):
+		case l.mustPart(identExprs(v.Names), v.Values):
 			fresh := make([]bool, len(names))
 			for i := range fresh {
 				fresh[i] = !hoisted
