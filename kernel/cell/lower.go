@@ -243,10 +243,6 @@ func (l *lowering) expr(x ast.Expr) string {
 				}
 			}
 		}
-		if (x.Op == token.LAND || x.Op == token.LOR) && l.info.Types[x.X].Value == nil && l.converts(x.X) {
-			// The interpreter would branch on the first thing that it looks at, which of a conversion is the type.
-			return "((true && " + l.expr(x.X) + ") " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
-		}
 		if x.Op == token.LAND || x.Op == token.LOR {
 			// The interpreter would branch on the first thing that it looks at, which of a conversion is the type.
 			side := func(x ast.Expr) string {
@@ -1186,18 +1182,6 @@ func (l *lowering) asInto(x *ast.CallExpr) (string, bool) {
 	pt := l.typ(p, x)
 	try := l.assertTo("x", emptyInterface, p.Elem(), true, x)
 	return "func(err error, p " + pt + ") bool { return " + l.alias(supportPath) + ".AsTarget(err, func(x interface{}) bool { v, ok := " + try + "; if ok { *p = v }; return ok }) }(" + l.into(x.Args[0], types.Universe.Lookup("error").Type()) + ", " + l.expr(x.Args[1]) + ")", true
-}
-
-// converts reports whether an expression has a conversion in it.
-func (l *lowering) converts(x ast.Expr) bool {
-	found := false
-	ast.Inspect(x, func(n ast.Node) bool {
-		if call, ok := n.(*ast.CallExpr); ok {
-			found = found || l.info.Types[call.Fun].IsType()
-		}
-		return !found
-	})
-	return found
 }
 
 // converts reports whether an expression has a conversion in it.
