@@ -63,6 +63,7 @@ type Timing struct {
 	Workers         int     `json:"workers"`
 	Processor       string  `json:"instruction_set"`
 	ResumedAfter    int     `json:"resumed_after_step"` // 0: from the start
+	PeakBytes       int64   `json:"peak_bytes"`         // most memory of a process or card; 0: not measured
 }
 
 // Result is a trained adapter and how it came to be.

@@ -7,7 +7,7 @@ import (
 
 // What torch itself holds, in bytes: its libraries on the CPU, its context and cache on a card.
 const (
-	cpuBytes  = 700 << 20
+	cpuBytes  = 850 << 20
 	cudaBytes = 1200 << 20
 )
 

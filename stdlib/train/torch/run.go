@@ -40,6 +40,7 @@ type run struct {
 	seconds float64
 	failure error // what the process said went wrong, the first time
 	done    bool
+	peak    int64
 	stopped int  // the step behind which it stopped when asked to
 	halted  bool // whether it did
 	err     tail
@@ -201,7 +202,7 @@ func (r *run) train(ctx context.Context) error {
 	case err == nil:
 		return fail(errors.New("the process ended before the training did"), "run it again to go on from its last checkpoint")
 	}
-	what, fix := r.death(err)
+	fix, what := r.death(err)
 	return fail(what, fix)
 }
 
@@ -231,6 +232,7 @@ type said struct {
 	Rows     map[string]number `json:"rows"`
 	Type     string            `json:"type"`
 	Message  string            `json:"message"`
+	Peak     int64             `json:"peak_bytes"`
 	Where    string            `json:"where"`
 }
 
@@ -271,7 +273,7 @@ func (r *run) hear(ctx context.Context, line []byte) {
 	case "stopped":
 		r.stopped, r.halted = s.Step, true
 	case "done":
-		r.done = true
+		r.done, r.peak = true, s.Peak
 	case "error":
 		if r.failure == nil {
 			r.failure = r.raised(s)
@@ -315,16 +317,17 @@ func (r *run) raised(s said) error {
 	return &problem.Error{Op: "train with torch", Path: r.job.Base().Path, At: s.Where, Err: fmt.Errorf("%s: %s", s.Type, message), Fix: fix}
 }
 
-// death says how a process ended that could not say so itself.
-func (r *run) death(err error) (error, string) {
+// death says how a process ended that could not say so itself, and what to do.
+func (r *run) death(err error) (fix string, what error) {
+	fix = "run it again to go on from its last checkpoint"
 	said := lastLines(r.err.String(), 3)
 	if killed(err) || strings.Contains(r.err.String(), "Signal 9") {
-		return errors.New("the process was killed, as the system does when memory runs out"), "take fewer rows or tokens in a batch, or compute layers again; run it again to go on from its last checkpoint"
+		return "take fewer rows or tokens in a batch, or compute layers again; " + fix, errors.New("the process was killed, as the system does when memory runs out")
 	}
 	if said == "" {
-		return fmt.Errorf("the process ended with %w", err), "run it again to go on from its last checkpoint"
+		return fix, fmt.Errorf("the process ended with %w", err)
 	}
-	return fmt.Errorf("the process ended with %w: %s", err, said), "run it again to go on from its last checkpoint"
+	return fix, fmt.Errorf("the process ended with %w: %s", err, said)
 }
 
 // maxResult bounds the record that the process leaves.
@@ -360,7 +363,7 @@ func (r *run) result() (*train.Result, error) {
 	}
 	record.History, record.Looks, record.Stopped, record.BestStep = left.History, left.Looks, left.Stopped, left.BestStep
 	record.Adapter = a.Digest()
-	timing := train.Timing{Seconds: r.seconds, Workers: max(1, r.threads) * r.engine.Processes, Processor: r.engine.Device, ResumedAfter: r.resumed}
+	timing := train.Timing{Seconds: r.seconds, Workers: max(1, r.threads) * r.engine.Processes, Processor: r.engine.Device, ResumedAfter: r.resumed, PeakBytes: r.peak}
 	if r.seconds > 0 {
 		timing.TokensPerSecond = float64(r.tokens) / r.seconds
 	}

@@ -24,6 +24,17 @@ def say(event, **fields):
     os.write(OUT, (json.dumps({"event": event, **fields}) + "\n").encode())
 
 
+def peak(device):
+    """The most memory held, in bytes: of the card, or of this process where the system says."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    try:
+        with open("/proc/self/status") as f:
+            return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:")) * 1024
+    except (OSError, StopIteration):
+        return 0
+
+
 class Group:
     """The processes of the run, of which this is one."""
 
@@ -321,7 +332,7 @@ class Trainer:
                 saved = n
         self.finish("early" if self.enough else "done")
         if self.group.rank == 0:
-            say("done", peak_device_bytes=torch.cuda.max_memory_allocated() if self.group.device.type == "cuda" else 0)
+            say("done", peak_bytes=peak(self.group.device))
 
 
 def main():
