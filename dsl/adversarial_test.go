@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"banter/dsl/event"
 	"banter/dsl/memo"
 )
 
@@ -340,6 +341,30 @@ func TestAdversarialDataset(t *testing.T) {
 				t.Errorf("made again: %v, want %v", got, c.made)
 			}
 		})
+	}
+}
+
+// TestCompiledFunctionIsNamed: a filter that cannot be remembered says which function it is, and why.
+func TestCompiledFunctionIsNamed(t *testing.T) {
+	l := newLab(t, "a")
+	var notes []string
+	s, err := Open(Config{Store: l.store, Sink: func(e event.Event) {
+		if e.State == event.Note && e.Verb == "filter" {
+			notes = append(notes, e.Text)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	least := 3
+	err = s.Run(t.Context(), func() error {
+		Filter(Align(Words(Load(l.streams), l.words)), func(p Pair) bool { return len(p.Response) > least })
+		return nil
+	})
+	if err != nil || len(notes) != 1 || !strings.Contains(notes[0], "adversarial_test.go:") || !strings.Contains(notes[0], "TestCompiledFunctionIsNamed") ||
+		!strings.Contains(notes[0], "captured") || strings.Contains(notes[0], "/adversarial_test.go") {
+		t.Errorf("it said %q, %v", notes, err)
 	}
 }
 

@@ -232,7 +232,7 @@ func filterStages(rules []any) ([]filterStep, error) {
 			}
 		case func(Pair) bool:
 			stages = append(stages, filterStep{predicate: &Predicate{Keep: func(p *Pair) bool { return r(*p) },
-				Uncacheable: "a compiled function does not say what it depends on"}})
+				Uncacheable: uncacheable(r)}})
 		case Predicate:
 			stages = append(stages, filterStep{predicate: &r})
 		default:

@@ -431,6 +431,9 @@ func TestKillAtEveryRequest(t *testing.T) {
 		_ = s.Flush(context.Background())
 		return
 	}
+	if testing.Short() {
+		t.Skip("starts a process for each request")
+	}
 	count := folder{t.TempDir(), newPlace()}
 	s, _ := sharing(t, t.TempDir(), count)
 	must(t, s, step("in", "1"), "hello", Made)

@@ -158,6 +158,7 @@ func init() {
 				"Chart":            reflect.TypeFor[p0.Chart](),
 				"ChatLog":          reflect.TypeFor[p0.ChatLog](),
 				"ChatOption":       reflect.TypeFor[p0.ChatOption](),
+				"ClockSpan":        reflect.TypeFor[p0.ClockSpan](),
 				"Column":           reflect.TypeFor[p0.Column](),
 				"Condition":        reflect.TypeFor[p0.Condition](),
 				"Config":           reflect.TypeFor[p0.Config](),

@@ -15,6 +15,7 @@ func init() {
 			Funcs: map[string]any{
 				"BeforeAfter": p0.BeforeAfter,
 				"Bundle":      p0.Bundle,
+				"ClockCurve":  p0.ClockCurve,
 				"Curves":      p0.Curves,
 				"HTML":        p0.HTML,
 				"Histogram":   p0.Histogram,
@@ -43,6 +44,7 @@ func init() {
 				"Card":       reflect.TypeFor[p0.Card](),
 				"Cell":       reflect.TypeFor[p0.Cell](),
 				"Chart":      reflect.TypeFor[p0.Chart](),
+				"ClockSpan":  reflect.TypeFor[p0.ClockSpan](),
 				"Column":     reflect.TypeFor[p0.Column](),
 				"Comparison": reflect.TypeFor[p0.Comparison](),
 				"Curve":      reflect.TypeFor[p0.Curve](),
