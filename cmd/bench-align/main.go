@@ -2,7 +2,7 @@
 //
 //	bench-align                  streams made by stdlib/align/synth, regime by regime, with bootstrap intervals
 //	bench-align -streams DIR     a folder of labelled streams, one sub-folder each with chat.json, words.json, truth.json
-//	bench-align -speed N         N messages against words at 2.5 a second: time and memory
+//	bench-align -speed N         N messages against 0.09 N words: time and memory
 //
 // The last line of -streams is one JSON object with the scores of the method and of the baselines.
 package main

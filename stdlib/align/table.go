@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"banter/internal/parquetfile"
 	"banter/internal/problem"
 	"banter/stdlib/chat"
 
@@ -82,6 +83,9 @@ func ReadFirst(r io.ReaderAt, size int64, n int) (pairs []Pair, err error) {
 			pairs, err = nil, broken(fmt.Errorf("damaged Parquet data: %v", p))
 		}
 	}()
+	if err := parquetfile.CheckFooter(r, size); err != nil {
+		return nil, broken(err)
+	}
 	f, err := parquet.OpenFile(r, size)
 	if err != nil {
 		return nil, broken(err)

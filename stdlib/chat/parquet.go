@@ -8,6 +8,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"banter/internal/parquetfile"
 	"banter/internal/problem"
 )
 
@@ -77,6 +78,9 @@ func ReadParquet(r io.ReaderAt, size int64) (messages []Message, err error) {
 			messages, err = nil, broken(fmt.Errorf("damaged Parquet data: %v", p))
 		}
 	}()
+	if err := parquetfile.CheckFooter(r, size); err != nil {
+		return nil, broken(err)
+	}
 	f, err := parquet.OpenFile(r, size)
 	if err != nil {
 		return nil, broken(err)

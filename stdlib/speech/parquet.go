@@ -1,7 +1,6 @@
 package speech
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"banter/internal/parquetfile"
 	"banter/internal/problem"
 )
 
@@ -97,7 +97,7 @@ func ReadParquet(r io.ReaderAt, size int64) (t *Transcript, err error) {
 			t, err = fail(fmt.Errorf("the file is damaged: %v", p))
 		}
 	}()
-	if err := checkFooter(r, size); err != nil {
+	if err := parquetfile.CheckFooter(r, size); err != nil {
 		return fail(err)
 	}
 	file, err := parquet.OpenFile(r, size)
@@ -162,22 +162,4 @@ func ReadParquet(r io.ReaderAt, size int64) (t *Transcript, err error) {
 		return fail(err)
 	}
 	return t, nil
-}
-
-// checkFooter refuses a footer that is larger than its file: the Parquet reader takes memory for it before it looks.
-func checkFooter(r io.ReaderAt, size int64) error {
-	if size < 12 {
-		return fmt.Errorf("a file of %d bytes is no Parquet file", size)
-	}
-	var tail [8]byte
-	if _, err := r.ReadAt(tail[:], size-8); err != nil {
-		return err
-	}
-	if string(tail[4:]) != "PAR1" {
-		return errors.New("it does not end as a Parquet file does")
-	}
-	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-12 {
-		return fmt.Errorf("its footer of %d bytes does not fit into its %d", n, size)
-	}
-	return nil
 }
