@@ -224,6 +224,9 @@ func (l *lowering) expr(x ast.Expr) string {
 			return s
 		}
 	case *ast.ParenExpr:
+		if _, ok := ast.Unparen(x).(*ast.Ident); ok { // beside && the interpreter would branch on it
+			return l.expr(x.X)
+		}
 		return "(" + l.expr(x.X) + ")"
 	case *ast.UnaryExpr:
 		return "(" + x.Op.String() + l.expr(x.X) + ")"
@@ -246,8 +249,8 @@ func (l *lowering) expr(x ast.Expr) string {
 		if x.Op == token.LAND || x.Op == token.LOR {
 			// The interpreter would branch on the first thing that it looks at, which of a conversion is the type.
 			side := func(x ast.Expr) string {
-				if l.info.Types[x].Value == nil && l.converts(x) {
-					return "(true && " + l.expr(x) + ")"
+				if l.info.Types[x].Value == nil && !logical(x) && l.converts(x) {
+					return "func() bool { return bool(" + l.expr(x) + ") }()"
 				}
 				return l.expr(x)
 			}
@@ -1182,6 +1185,17 @@ func (l *lowering) asInto(x *ast.CallExpr) (string, bool) {
 	pt := l.typ(p, x)
 	try := l.assertTo("x", emptyInterface, p.Elem(), true, x)
 	return "func(err error, p " + pt + ") bool { return " + l.alias(supportPath) + ".AsTarget(err, func(x interface{}) bool { v, ok := " + try + "; if ok { *p = v }; return ok }) }(" + l.into(x.Args[0], types.Universe.Lookup("error").Type()) + ", " + l.expr(x.Args[1]) + ")", true
+}
+
+// logical reports whether x is of && or ||, whose sides are looked at one by one.
+func logical(x ast.Expr) bool {
+	switch x := ast.Unparen(x).(type) {
+	case *ast.UnaryExpr:
+		return x.Op == token.NOT && logical(x.X)
+	case *ast.BinaryExpr:
+		return x.Op == token.LAND || x.Op == token.LOR
+	}
+	return false
 }
 
 // converts reports whether an expression has a conversion in it.
