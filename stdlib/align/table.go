@@ -86,7 +86,7 @@ func ReadFirst(r io.ReaderAt, size int64, n int) (pairs []Pair, err error) {
 	if err := parquetfile.CheckFooter(r, size); err != nil {
 		return nil, broken(err)
 	}
-	f, err := parquet.OpenFile(r, size)
+	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)) // damaged indexes take much memory
 	if err != nil {
 		return nil, broken(err)
 	}

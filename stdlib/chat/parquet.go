@@ -81,7 +81,7 @@ func ReadParquet(r io.ReaderAt, size int64) (messages []Message, err error) {
 	if err := parquetfile.CheckFooter(r, size); err != nil {
 		return nil, broken(err)
 	}
-	f, err := parquet.OpenFile(r, size)
+	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)) // damaged indexes take much memory
 	if err != nil {
 		return nil, broken(err)
 	}

@@ -100,7 +100,7 @@ func ReadParquet(r io.ReaderAt, size int64) (t *Transcript, err error) {
 	if err := parquetfile.CheckFooter(r, size); err != nil {
 		return fail(err)
 	}
-	file, err := parquet.OpenFile(r, size)
+	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)) // damaged indexes take much memory
 	if err != nil {
 		return fail(err)
 	}
