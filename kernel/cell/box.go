@@ -477,6 +477,9 @@ func (l *lowering) writeDispatcher(d *dispatcher) {
 	} else if d.iface != nil {
 		b.WriteString("if _, ok := x.(" + k + ".Box); ok { return nil, false }\n")
 	}
+	if d.iface != nil {
+		b.WriteString("if x == nil { return nil, false }\n")
+	}
 	switch {
 	case d.iface != nil:
 		b.WriteString("v, ok := x.(" + l.typ(d.iface, nil) + "); return v, ok\n")

@@ -502,6 +502,7 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 	text += l.list(stmts)
 	if ck.last != nil {
 		l.in(ck.last)
+		text += l.checks(&ast.ExprStmt{X: ck.last})
 		last := l.line(ck.last.Pos()) + l.expr(ck.last)
 		if names != nil {
 			tail = strings.Join(names, ", ") + " = " + last + "\n" + l.alias(supportPath) + ".Reached()\n"
@@ -728,6 +729,7 @@ func (f *yaegiFault) Error() string {
 // execute calls a prepared cell and waits for it, or for ctx.
 func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 	e.trace.Reset()
+	e.support.sites.Clear()
 	run := e.support.begin(ctx)
 	defer run.end()
 	type outcome struct {
@@ -848,6 +850,23 @@ func (e *Evaluator) panicked(value any, goroutine bool) error {
 		}
 		p.Frames = append(p.Frames, Frame{Func: name, Pos: pos, SourceLine: e.sourceLine(pos)})
 	}
+	found := false
+	e.support.sites.Range(func(_, x any) bool {
+		at := x.(site)
+		pos := token.Position{}
+		if k := at.line / linesPerFile; k > 0 && k < len(e.fileNames) {
+			pos = token.Position{Filename: e.fileNames[k], Line: at.line % linesPerFile, Column: at.column}
+		}
+		if found || at.text != p.Text || e.sources[pos.Filename] == nil {
+			return true
+		}
+		found = true
+		if len(p.Frames) == 0 {
+			p.Frames = []Frame{{Func: pos.Filename}}
+		}
+		p.Frames[0].Pos, p.Frames[0].SourceLine = pos, e.sourceLine(pos)
+		return true
+	})
 	return p
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"go/types"
 	"reflect"
+	"strings"
 )
 
 // Compiled packages see the values of cells' types as the interpreter lays them out: all fields are exported, and no
@@ -106,6 +107,9 @@ func (s *support) faithful(v reflect.Value, t types.Type, depth int) (any, error
 			flat := f.Embedded() && isStruct && reflect.StructTag(u.Tag(i)).Get("json") == ""
 			if !f.Exported() && !flat || flat && pointer && v.Field(i).IsNil() {
 				continue
+			}
+			if b, ok := f.Type().Underlying().(*types.Basic); ok && b.Kind() == types.String && strings.Contains(u.Tag(i), ",string") {
+				return nil, fmt.Errorf("banter cannot write the field %s of a %s as JSON yet: it is a string with the option string", f.Name(), typeName(t))
 			}
 			e, err := s.faithful(v.Field(i), f.Type(), depth+1)
 			if err != nil {

@@ -29,6 +29,7 @@ type lowering struct {
 	defers  string                  // variable that holds what the function defers; "" where it defers nothing
 	tick    string                  // variable that counts the iterations of the function's loops
 	claimed string                  // variable that holds the panic that recover stops
+	counted []counted               // variables of the loops around
 	renamed map[types.Object]string // named results, which a return statement may have to name where they are hidden
 	fresh   map[string]bool         // variables of the cell that the interpreter has just made
 }
@@ -174,7 +175,7 @@ func (l *lowering) copy(n ast.Node) string {
 func (l *lowering) list(stmts []ast.Stmt) string {
 	var b strings.Builder
 	for _, s := range stmts {
-		b.WriteString("\n" + l.line(s.Pos()))
+		b.WriteString("\n" + l.checks(s) + l.line(s.Pos()))
 		b.WriteString(l.stmt(s))
 	}
 	b.WriteString("\n")

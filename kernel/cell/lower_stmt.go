@@ -431,6 +431,9 @@ func labelText(label string) string {
 }
 
 func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
+	before := l.counted
+	l.count(s)
+	defer func() { l.counted = before }()
 	var own []*ast.Ident
 	if a, ok := s.Init.(*ast.AssignStmt); ok && a.Tok == token.DEFINE {
 		for _, x := range a.Lhs {
@@ -525,6 +528,9 @@ func isBlank(x ast.Expr) bool {
 }
 
 func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
+	before := l.counted
+	l.count(s)
+	defer func() { l.counted = before }()
 	t := l.typeOf(s.X)
 	switch u := t.Underlying().(type) {
 	case *types.Basic:

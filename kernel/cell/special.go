@@ -65,7 +65,11 @@ func (l *lowering) shown(x *ast.CallExpr, i int, a ast.Expr, text string) string
 		return l.alias(supportPath) + ".Plain(" + l.into(a, emptyInterface) + ")"
 	}
 	if own(t) && f.Pkg().Path() != "sort" {
-		for _, m := range magicMethods {
+		looked := magicMethods
+		if f.Pkg().Path() == "encoding/json" { // it only reads
+			looked = []string{"UnmarshalJSON", "UnmarshalText"}
+		}
+		for _, m := range looked {
 			if methodInside(t, m, map[types.Type]bool{}) {
 				refuse(a.Pos(), "%s of a %s yet: its method %s would not be seen", f.FullName(), t, m)
 			}

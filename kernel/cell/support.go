@@ -37,6 +37,7 @@ type support struct {
 	mu       sync.Mutex
 	now      *run
 	given    int
+	sites    sync.Map      // by goroutine: where its latest fault was seen
 	claims   sync.Map      // by goroutine: the panic that a deferred call about to begin may recover
 	types    map[int]*Type // those that boxes have
 	byKey    map[string]*Type
@@ -156,6 +157,13 @@ func (s *support) current() *run {
 
 func (s *support) exports() interp.Exports {
 	return interp.Exports{supportPath + "/support": {
+		"Index":  reflect.ValueOf(s.indexFault),
+		"Slice":  reflect.ValueOf(s.sliceFault),
+		"Divide": reflect.ValueOf(func(line, column int) { s.failAt(fault("integer divide by zero"), line, column) }),
+		"NilMap": reflect.ValueOf(func(line, column int) { s.failAt(nilMap{}, line, column) }),
+		"Nil": reflect.ValueOf(func(line, column int) {
+			s.failAt(fault("invalid memory address or nil pointer dereference"), line, column)
+		}),
 		"Check": reflect.ValueOf(s.check),
 		"Clear": reflect.ValueOf(func(m any) { reflect.ValueOf(m).Clear() }),
 		"Enter": reflect.ValueOf(s.enter),
@@ -355,6 +363,12 @@ func goPanic(v any) any {
 }
 
 var assertionPattern = regexp.MustCompile(`^(?:[^:]*:)?\d+:\d+: (interface conversion: .*)$`)
+
+// nilMap is the run-time error of a write to a nil map.
+type nilMap struct{}
+
+func (nilMap) Error() string { return "assignment to entry in nil map" }
+func (nilMap) RuntimeError() {}
 
 // fault is a run-time error with Go's text.
 type fault string
