@@ -4,18 +4,18 @@ package dsl
 
 // implementations holds the digest of the code behind each verb.
 var implementations = map[string]string{
-	"load":       "10d52cbcee670837f34de3a064f642ca89c978cf62c15a68264f5d1af06b8055",
-	"transcribe": "7bd2a585f56e59a66ef9279e039168cd39de0f8b8615ca9ee700d2fe6398af00",
-	"align":      "d2abd67938117f9f7b2c48dfeabdba4e079a7fb960c1fb73dcb604f785461ae2",
-	"filter":     "d6434a52f277fbf270cbc655cc7d08e71ee46a9c08766abc7007e60fc33cec08",
-	"dataset":    "f08768d38b7c48e24e24a3eba0b4ca81ef9d739d2e466f6a2f13e765dadd2a7e",
+	"load":       "b6dfbdfe459b383364758a66344943ca82038925db376f6e4caf2f8427fd3a00",
+	"transcribe": "0b038c4ad58334437c7f4345aa239e0b03d933baa571de06716ec2a532625051",
+	"align":      "8f41ae7f9920b6d27ae08441e7d161f9f2cf8b6f75b238708a1ad67ecced8e77",
+	"filter":     "630b4b694be2d740dcb9d0581debf703f9634f5fa814edcb70eb219301bf06dc",
+	"dataset":    "8478327580993b3bf4d8f218170eeef9475c292b23a5bc17f61d631850b4b2f1",
 	"plan":       "0766ffddfaca699b4f288358fdde98944eb2d474f32af26313a45354dc6e81d8",
 	"train":      "0766ffddfaca699b4f288358fdde98944eb2d474f32af26313a45354dc6e81d8",
 	"torch":      "fd887b6a6159e9667b1c3efb97f9ef41417b1f7d99485ca8a89760865ce66820",
-	"eval":       "ec6c7130d972b01176ce3f2c880f0b09bf89dc8a70247e66c4c88b55983af890",
+	"eval":       "f7978455188d6198cbcd6c4adc34d13aee1f72e4ec5dd370351d0f4180d7fd97",
 	"sample":     "7e7f056ba06b3b1eded653719b26d847c64313163260503269601826589f6c60",
 	"chat":       "07aea0f8c5ea8e8ac7c7360a72baf73c093eca0f907fd5dffe343dea27b25dc7",
-	"export":     "481344b89f895ede2a111ba0b6d69ca08b4cae699fdc3c74954677369d3a3cf7",
-	"review":     "0fbb2e3e30feb4a23fe51d7c7045ad6b27194b8b6ec86f6cb163ce6f77851485",
-	"score":      "764cc982d4dbaac88b6f04056ab625b19abbecf0921e5b91b978883554502032",
+	"export":     "52a9c376200da2fba5baf5cd225405443de5cbfa71e5b2233b56fc17b9a5b496",
+	"review":     "4f5fb3fd203952e525d1a330d82add4811da83b6ffceadc8ff7e76cf84e267e3",
+	"score":      "1a6ef3abf8c1dc9ca410f62dc54bda3d0fb084105574dc2823275bdcd326d7a2",
 }
