@@ -67,7 +67,7 @@ lab-venv: build ## set up the private virtual environment of JupyterLab, and ins
 notebooks: lab-venv ## run all notebooks and save them with their outputs
 	.venv/bin/python kernel/lab/execute.py --save notebooks/*.ipynb
 
-browser: lab-venv ## run the notebooks in JupyterLab in a headless browser; screenshots go to out/browser
+browser: lab-venv ## drive JupyterLab in a headless Chromium: the kernel, all displays, the notebooks; screenshots go to out/browser
 	sh kernel/lab/browser/run.sh
 
 clean: ## remove what was built and run, but not .native and .venv

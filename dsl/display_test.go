@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -262,6 +263,45 @@ func TestExploreFollowsThePage(t *testing.T) {
 			say(json.RawMessage(nonsense))
 			check(200)
 		}
+	})
+}
+
+func TestACellSaysWhichThresholdItWasRunWith(t *testing.T) {
+	onStream(t, nil, func(n *notebook, _ Streams, words Transcripts) {
+		pairs := Align(words)
+		n.cell, n.run = "a", "1"
+		threshold := Explore(pairs, 0.3)
+		var address string
+		for a := range n.heard {
+			address = a
+		}
+		told := func(want ...float64) {
+			t.Helper()
+			var got []float64
+			for _, forms := range n.shown {
+				if m, ok := forms[thresholdMIME].(map[string]any); ok {
+					if m["explore"] != address {
+						t.Errorf("of %v", m["explore"])
+					}
+					got = append(got, m["confidence"].(float64))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("cells say %v, want %v", got, want)
+			}
+		}
+		told()
+		n.cell, n.run = "b", "2"
+		threshold.Rule()
+		threshold.Confidence()
+		told(0.3)
+		n.heard[address](json.RawMessage(`{"edge":71}`))
+		_ = threshold.String()
+		told(0.3)
+		n.cell, n.run = "b", "3"
+		threshold.Rule()
+		threshold.Kept()
+		told(0.3, 0.355)
 	})
 }
 

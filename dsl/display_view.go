@@ -78,7 +78,7 @@ func (v *view) forms() map[string]any {
 			fmt.Fprintf(&page, `<div style="%s">%s</div>`, style, p.table.html())
 			plain.WriteString(p.table.plain())
 		default:
-			style := "margin:4px 0"
+			style := "margin:4px 8px"
 			if p.warning {
 				style += ";border-left:3px solid var(--jp-warn-color1,#d97706);padding-left:8px"
 			}

@@ -17,10 +17,13 @@ import (
 // Threshold is a confidence that somebody chooses by dragging, in the picture that Explore shows. What it tells is what
 // was chosen last.
 type Threshold struct {
-	curve *curve
+	curve   *curve
+	front   Frontend // that it is dragged in; nil: nowhere
+	address string   // of its picture
 
 	mu   sync.Mutex
-	edge int // of the curve: the confidence is edge/edges
+	edge int    // of the curve: the confidence is edge/edges
+	told string // the run of a cell and the edge that it was last told of
 }
 
 // edges is into how many steps the confidence is divided. A threshold is one of 0/edges, 1/edges, ..., edges/edges.
@@ -174,19 +177,59 @@ func (c *curve) start() int {
 //
 //	good := Filter(pairs, threshold.Rule())
 //
-// Until it is dragged, and where there is no notebook, it is the lowest confidence at which the false discovery rate is at
-// most 0.1.
-func Explore(pairs Pairs) *Threshold {
+// Until it is dragged, and where there is no notebook, it is the confidence at, rounded to 0.005; where none is given, the
+// lowest at which the false discovery rate is at most 0.1. A cell that uses the threshold says beside its output what it
+// was then: so the saved notebook tells, and recipe freeze writes it down as at.
+func Explore(pairs Pairs, at ...float64) *Threshold {
 	t := &Threshold{curve: newCurve(pairs.read())}
-	t.edge = t.curve.start()
+	switch {
+	case len(at) == 0:
+		t.edge = t.curve.start()
+	case len(at) > 1, !(at[0] >= 0 && at[0] <= 1):
+		fail("explore", "", fmt.Errorf("begin at one confidence between 0 and 1, not at %v", at))
+	default:
+		t.edge = int(math.Round(at[0] * edges))
+	}
 	s := current()
 	if s.front == nil {
 		return t
 	}
-	address := fmt.Sprintf("banter.explore.%s.%d", pairs.step.Key.Short(), s.explored.Add(1))
-	s.front.Hear(address, t.hear)
-	s.front.Show(t.picture(address, s.front.Kernel()))
+	t.front, t.address = s.front, fmt.Sprintf("banter.explore.%s.%d", pairs.step.Key.Short(), s.explored.Add(1))
+	s.front.Hear(t.address, t.hear)
+	s.front.Show(t.picture(t.address, s.front.Kernel()))
 	return t
+}
+
+// The forms in which a notebook keeps which picture stands where, and which threshold a cell was run with.
+const (
+	exploreMIME   = "application/vnd.banter.explore+json"
+	thresholdMIME = "application/vnd.banter.threshold+json"
+)
+
+// use is the edge for a cell that goes by it, which is said below the cell: once in each run.
+func (t *Threshold) use() int {
+	t.mu.Lock()
+	edge := t.edge
+	t.mu.Unlock()
+	if t.front == nil {
+		return edge
+	}
+	cell, run := t.front.Cell()
+	now := fmt.Sprint(cell, " ", run, " ", edge)
+	t.mu.Lock()
+	again := t.told == now
+	t.told = now
+	t.mu.Unlock()
+	if run == "" || again {
+		return edge
+	}
+	text := "threshold: " + t.at(edge)
+	t.front.Show(map[string]any{
+		"text/plain":  text,
+		"text/html":   `<p style="margin:4px 8px;font-size:90%;opacity:.75">` + html.EscapeString(text) + `</p>`,
+		thresholdMIME: map[string]any{"explore": t.address, "confidence": float64(edge) / edges},
+	})
+	return edge
 }
 
 // hear takes what the page says.
@@ -209,14 +252,14 @@ func (t *Threshold) now() int {
 }
 
 // Confidence is the threshold.
-func (t *Threshold) Confidence() float64 { return float64(t.now()) / edges }
+func (t *Threshold) Confidence() float64 { return float64(t.use()) / edges }
 
 // FDR is the false discovery rate among the pairs that the threshold keeps.
-func (t *Threshold) FDR() float64 { return t.curve.rate(t.now()) }
+func (t *Threshold) FDR() float64 { return t.curve.rate(t.use()) }
 
 // Kept is how many pairs the threshold keeps.
 func (t *Threshold) Kept() int {
-	kept, _ := t.curve.at(t.now())
+	kept, _ := t.curve.at(t.use())
 	return kept
 }
 
@@ -224,8 +267,9 @@ func (t *Threshold) Kept() int {
 func (t *Threshold) Rule() Rule { return Confidence.AtLeast(t.Confidence()) }
 
 // String says what was chosen and what it means.
-func (t *Threshold) String() string {
-	edge := t.now()
+func (t *Threshold) String() string { return t.at(t.now()) }
+
+func (t *Threshold) at(edge int) string {
 	kept, wrong := t.curve.at(edge)
 	return fmt.Sprintf("confidence of at least %g: %d of %d pairs, of which %.0f (%s) are expected to be wrong", float64(edge)/edges, kept, t.curve.total, wrong, share(t.curve.rate(edge)))
 }
@@ -255,7 +299,7 @@ func (t *Threshold) picture(address, kernel string) map[string]any {
 	}
 	// json.Marshal writes <, > and & as escapes, so that no text in the data can end the script.
 	fmt.Fprintf(&b, `</div><script>(%s)(window, document, %s)</script>`, strings.TrimSpace(exploreScript), data)
-	forms := map[string]any{"text/html": b.String(), "text/plain": t.String()}
+	forms := map[string]any{"text/html": b.String(), "text/plain": t.String(), exploreMIME: map[string]any{"explore": address}}
 	if png, err := chart.PNG(histogram); err == nil {
 		forms["image/png"] = png
 	}

@@ -66,7 +66,7 @@ function (w, d, data) {
       svg.append(el("text", { x: x(r * edges), y: H - B + 16, fill: muted, "font-size": 11, "text-anchor": "middle" }, String(r)));
     });
     svg.append(el("text", { x: L + width / 2, y: H - 8, fill: muted, "font-size": 12, "text-anchor": "middle" }, "confidence"));
-    svg.append(el("text", { x: L, y: T - 6, fill: muted, "font-size": 11 }, "pairs, on a scale of roots"));
+    svg.append(el("text", { x: L, y: T - 6, fill: muted, "font-size": 11 }, "pairs (square-root scale)"));
     svg.append(el("text", { x: W - R, y: T - 6, fill: amber, "font-size": 11, "text-anchor": "end" }, "false discovery rate among the pairs kept"));
     var path = "";
     for (i = 0; i <= edges; i++) if (kept[i]) path += (path ? "L" : "M") + x(i).toFixed(1) + " " + yRate(wrong[i] / kept[i]).toFixed(1);
@@ -117,7 +117,7 @@ function (w, d, data) {
       rects.forEach(function (r, k) {
         var full = k * each >= edge;
         r.setAttribute("fill", full ? blue : muted);
-        r.setAttribute("opacity", full ? 0.9 : 0.35);
+        r.setAttribute("opacity", full ? 0.9 : 0.45);
       });
       var at = x(edge), rate = kept[edge] ? wrong[edge] / kept[edge] : 0;
       line.setAttribute("x1", at); line.setAttribute("x2", at);

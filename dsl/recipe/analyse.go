@@ -30,16 +30,17 @@ type program struct {
 	pkg      *types.Package
 	dsl      *types.Package
 
-	units   []*unit             // in the order of the notebook
-	decls   map[string]*unit    // by name: functions, types and constants; of several the last
-	vars    map[string][]*unit  // by name: the statements that declare a variable of the notebook, in order
-	lifted  map[string]bool     // variables that functions of the notebook use: they have to be package variables
-	methods map[string][]*unit  // by receiver's type
-	imports []*ast.ImportSpec   // of all cells
-	inCell  map[ast.Node]int    // imports: their cell
-	linked  map[string]string   // union-find of variables that may share memory
-	heldBy  map[string][]string // by variable: what the closures in its value capture
-	sinks   map[string]bool     // verbs that are outputs
+	units   []*unit                   // in the order of the notebook
+	decls   map[string]*unit          // by name: functions, types and constants; of several the last
+	vars    map[string][]*unit        // by name: the statements that declare a variable of the notebook, in order
+	lifted  map[string]bool           // variables that functions of the notebook use: they have to be package variables
+	methods map[string][]*unit        // by receiver's type
+	imports []*ast.ImportSpec         // of all cells
+	inCell  map[ast.Node]int          // imports: their cell
+	linked  map[string]string         // union-find of variables that may share memory
+	heldBy  map[string][]string       // by variable: what the closures in its value capture
+	sinks   map[string]bool           // verbs that are outputs
+	chosen  map[*ast.CallExpr]float64 // calls of Explore: what was chosen there
 }
 
 // origin is where the text of a parsed file comes from.

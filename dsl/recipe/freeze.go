@@ -418,6 +418,11 @@ func (f *freezer) editNames(n ast.Node) {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
 			selected[n.Sel] = true
+		case *ast.CallExpr:
+			if at, ok := f.chosen[n]; ok {
+				f.replace(n.Args[0].End(), n.Rparen, fmt.Sprintf(", %g", at))
+				f.frozen.Notes = append(f.frozen.Notes, fmt.Sprintf("%s: %g was chosen in Explore, and is written down", f.notebook.cell(f.cellOf(n)), at))
+			}
 		case *ast.BasicLit:
 			if to, ok := f.paths[n.Pos()]; ok {
 				f.replace(n.Pos(), n.End(), strconv.Quote(to))
@@ -431,6 +436,9 @@ func (f *freezer) editNames(n ast.Node) {
 		return true
 	})
 }
+
+// cellOf is the cell that a node stands in.
+func (f *freezer) cellOf(n ast.Node) int { return f.files[f.fset.File(n.Pos())].cell }
 
 // editParams gives fields of Params that have a comment but no help tag the comment as their help.
 func (f *freezer) editParams(u *unit) {

@@ -16,14 +16,27 @@ import (
 var update = flag.Bool("update", false, "write the golden recipes of testdata/freeze anew")
 
 // cellsOf reads a notebook as the tests write it: "%% md", "%% 3" (code that was the third to run) or "%%" (code that
-// was not run), each followed by the cell's text.
+// was not run), each followed by the cell's text. Behind the run stand the pictures of Explore below the cell, or "a=0.5" for
+// what the cell took from picture a.
 func cellsOf(t *testing.T, text string) *Notebook {
 	t.Helper()
 	nb := &Notebook{}
 	for _, part := range strings.Split("\n"+text, "\n%%")[1:] {
 		head, src, _ := strings.Cut(part, "\n")
 		c := Cell{Kind: Code, Source: strings.TrimRight(src, "\n")}
-		switch head = strings.TrimSpace(head); head {
+		head, picture, _ := strings.Cut(strings.TrimSpace(head), " ")
+		if explore, at, chosen := strings.Cut(picture, "="); chosen {
+			for _, at := range strings.Split(at, ",") {
+				x, err := strconv.ParseFloat(at, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Chosen = append(c.Chosen, Choice{explore, x})
+			}
+		} else if explore != "" {
+			c.Explores = strings.Split(explore, ",")
+		}
+		switch head {
 		case "md":
 			c.Kind = Markdown
 		case "":

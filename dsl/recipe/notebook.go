@@ -23,6 +23,27 @@ type Cell struct {
 	Kind   CellKind
 	Source string
 	Run    int // the number in In [n]: in which place the kernel ran it; 0 if it did not
+
+	Explores []string // the pictures of Explore below the cell, in order
+	Chosen   []Choice // what the cell took from such pictures when it was run
+}
+
+// Choice is a confidence that was chosen in a picture of Explore.
+type Choice struct {
+	Explore    string  `json:"explore"`
+	Confidence float64 `json:"confidence"`
+}
+
+// choices reads from a cell's output what Explore keeps there.
+func (c *Cell) choices(data map[string]json.RawMessage) {
+	var choice Choice
+	if json.Unmarshal(data["application/vnd.banter.explore+json"], &choice) == nil && choice.Explore != "" {
+		c.Explores = append(c.Explores, choice.Explore)
+	}
+	choice = Choice{Confidence: -1}
+	if json.Unmarshal(data["application/vnd.banter.threshold+json"], &choice) == nil && choice.Confidence >= 0 && choice.Confidence <= 1 {
+		c.Chosen = append(c.Chosen, choice)
+	}
 }
 
 // CellKind is what a cell holds.
@@ -93,6 +114,10 @@ func parseNotebook(b []byte) (*Notebook, error) {
 			Type   string `json:"cell_type"`
 			Source text   `json:"source"`
 			Run    *int   `json:"execution_count"`
+			// Whatever else an output may be: of another type it is no display.
+			Outputs []struct {
+				Data map[string]json.RawMessage `json:"data"`
+			} `json:"outputs"`
 		} `json:"cells"`
 	}
 	if err := json.Unmarshal(b, &raw); err != nil {
@@ -121,6 +146,9 @@ func parseNotebook(b []byte) (*Notebook, error) {
 		cell := Cell{Kind: CellKind(c.Type), Source: strings.ReplaceAll(string(c.Source), "\r\n", "\n")}
 		if c.Run != nil && *c.Run > 0 {
 			cell.Run = *c.Run
+		}
+		for _, o := range c.Outputs {
+			cell.choices(o.Data)
 		}
 		nb.Cells = append(nb.Cells, cell)
 	}

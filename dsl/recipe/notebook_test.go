@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -30,16 +31,30 @@ func TestParseNotebook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Cell{{Code, "a := 1\nb", 3}, {Markdown, "text", 0}, {"raw", "", 0}, {Code, "", 0}}
+	want := []Cell{{Kind: Code, Source: "a := 1\nb", Run: 3}, {Kind: Markdown, Source: "text"}, {Kind: "raw"}, {Kind: Code}}
 	for i, c := range nb.Cells {
-		if c != want[i] {
+		if !reflect.DeepEqual(c, want[i]) {
 			t.Errorf("cell %d: %+v", i+1, c)
 		}
 	}
 }
 
+func TestWhatWasChosenIsReadFromOutputs(t *testing.T) {
+	nb, err := parseNotebook([]byte(`{"nbformat":4,` + kernelspec + `,"cells":[{"cell_type":"code","source":"","outputs":[
+		{"data":{"text/html":"<p>","application/vnd.banter.explore+json":{"explore":"a"}}},
+		{"data":{"application/vnd.banter.threshold+json":{"explore":"a","confidence":0.355}}},
+		{"data":{"application/vnd.banter.threshold+json":{"explore":"a","confidence":7}}},
+		{"data":{"application/vnd.banter.threshold+json":"text"}},{"data":{"application/vnd.banter.explore+json":[1]}},{"output_type":"stream","text":"x"}]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := nb.Cells[0]; !reflect.DeepEqual(c.Explores, []string{"a"}) || !reflect.DeepEqual(c.Chosen, []Choice{{"a", 0.355}}) {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestNotebookRoundTrip(t *testing.T) {
-	nb := &Notebook{[]Cell{{Markdown, "# <Title> & more\n\ntext", 0}, {Code, "a := 1\nb := \"\u2028\"", 2}, {Code, "", 0}}}
+	nb := &Notebook{[]Cell{{Kind: Markdown, Source: "# <Title> & more\n\ntext"}, {Kind: Code, Source: "a := 1\nb := \"\u2028\"", Run: 2}, {Kind: Code}}}
 	var b bytes.Buffer
 	if err := nb.Write(&b); err != nil {
 		t.Fatal(err)
@@ -49,7 +64,7 @@ func TestNotebookRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range back.Cells {
-		if c != nb.Cells[i] {
+		if !reflect.DeepEqual(c, nb.Cells[i]) {
 			t.Errorf("cell %d: %+v, want %+v", i+1, c, nb.Cells[i])
 		}
 	}
@@ -67,7 +82,7 @@ func FuzzFreeze(f *testing.F) {
 		if len(a)+len(b)+len(c) > 2000 {
 			t.Skip()
 		}
-		nb := &Notebook{[]Cell{{Markdown, a, 0}, {Code, a, 0}, {Markdown, b, 0}, {Code, b, 0}, {Code, c, 0}}}
+		nb := &Notebook{[]Cell{{Kind: Markdown, Source: a}, {Kind: Code, Source: a}, {Kind: Markdown, Source: b}, {Kind: Code, Source: b}, {Kind: Code, Source: c}}}
 		frozen, err := Freeze(nb, FreezeOptions{})
 		if err != nil {
 			return

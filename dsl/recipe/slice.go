@@ -39,7 +39,7 @@ func (p *program) slice() error {
 		return &cellError{"nothing in this notebook reaches an output: say Train, Eval, Export or Report, or name what it is about with Output(...)"}
 	}
 	p.keepDeclarations()
-	for _, refuse := range []func() error{p.refuseErrors, p.refuseParamEdits, p.refuseOrder, p.refuseAnew, p.refuseInteraction} {
+	for _, refuse := range []func() error{p.refuseErrors, p.refuseParamEdits, p.refuseOrder, p.refuseAnew, p.settleChoices} {
 		if err := refuse(); err != nil {
 			return err
 		}
@@ -105,25 +105,71 @@ func notebookOnly(text string) string {
 	return ""
 }
 
-// refuseInteraction refuses values that somebody chooses by hand, in a notebook.
-func (p *program) refuseInteraction() error {
-	for _, u := range p.units {
-		if !u.keep {
-			continue
-		}
-		var err error
-		ast.Inspect(u.node(), func(n ast.Node) bool {
-			if call, ok := n.(*ast.CallExpr); ok && p.verb(call) == "Explore" {
-				err = p.refusal(call.Pos(), "what is chosen in Explore reaches an output, and a recipe has nobody to choose: write the confidence that you chose as a literal, "+
-					"such as Filter(pairs, Confidence.AtLeast(0.6))")
+// settleChoices finds what was chosen in each Explore that reaches an output, which the saved notebook tells, and refuses
+// those of which it does not.
+func (p *program) settleChoices() error {
+	p.chosen = map[*ast.CallExpr]float64{}
+	for i := range p.notebook.Cells {
+		var calls []*ast.CallExpr // of the cell, in order
+		kept := map[*ast.CallExpr]bool{}
+		for _, u := range p.units {
+			if u.cell != i {
+				continue
 			}
-			return err == nil
-		})
-		if err != nil {
-			return err
+			ast.Inspect(u.node(), func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok && p.verb(call) == "Explore" {
+					calls = append(calls, call)
+					kept[call] = u.keep
+				}
+				return true
+			})
+		}
+		for k, call := range calls {
+			if !kept[call] {
+				continue
+			}
+			explores := p.notebook.Cells[i].Explores
+			var found []float64
+			if len(explores) == len(calls) { // none of them stands in a loop, and all were run
+				found = p.choicesOf(explores[k])
+			}
+			switch {
+			case len(call.Args) > 1 && len(found) == 0: // the notebook says it, and nothing speaks against it
+			case len(found) == 0:
+				return p.refusal(call.Pos(), "what is chosen in Explore reaches an output, and a recipe has nobody to choose: run the cells that use it and save the notebook, "+
+					"or write the confidence that you chose as a literal, such as Filter(pairs, Confidence.AtLeast(0.6))")
+			case len(found) > 1:
+				return p.refusal(call.Pos(), "the cells that use what was chosen in Explore were run with %s: run them all again with the one that you want, "+
+					"or write it as a literal: Confidence.AtLeast(%g)", numbers(found), found[len(found)-1])
+			default:
+				p.chosen[call] = found[0]
+			}
 		}
 	}
 	return nil
+}
+
+// choicesOf are the confidences that kept cells took from a picture of Explore, in the order in which they were run.
+func (p *program) choicesOf(explore string) (found []float64) {
+	for i, c := range p.notebook.Cells {
+		if !slices.ContainsFunc(p.units, func(u *unit) bool { return u.cell == i && u.keep }) {
+			continue
+		}
+		for _, choice := range c.Chosen {
+			if choice.Explore == explore && !slices.Contains(found, choice.Confidence) {
+				found = append(found, choice.Confidence)
+			}
+		}
+	}
+	return found
+}
+
+func numbers(list []float64) string {
+	var parts []string
+	for _, x := range list {
+		parts = append(parts, fmt.Sprint(x))
+	}
+	return strings.Join(parts, " and ")
 }
 
 // acts says whether a cell does anything that another may depend on.
