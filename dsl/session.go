@@ -107,6 +107,10 @@ func DefaultStore() string {
 	}
 }
 
+// workerGrace is how long a native worker has to stop by itself when a step is cancelled. Then it is killed, which loses
+// nothing but the models that it had loaded: an interrupted cell ends at once, whatever the worker is in the middle of.
+const workerGrace = 250 * time.Millisecond
+
 // Open opens a session. Close it to end its native workers.
 func Open(c Config) (*Session, error) {
 	if c.Store == "" {
@@ -136,7 +140,7 @@ func Open(c Config) (*Session, error) {
 		store.Share(b)
 	}
 	all := &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
-		listParams: c.ListParams, dry: c.DryRun, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs})}
+		listParams: c.ListParams, dry: c.DryRun, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs, Grace: workerGrace})}
 	return &Session{all.withModels(context.Background()), all}, nil
 }
 
