@@ -88,21 +88,38 @@ func LagChart(pairs Pairs) Chart {
 	streams := pairs.Alignment().Streams
 	var out Chart
 	for _, st := range streams[:min(len(streams), shownStreams)] {
-		c := lagChart(st, pairs.words.streams)
-		if truth := pairs.trueLag(st.Stream); len(truth) > 0 {
-			known := chart.Series{Name: "true lag", Kind: chart.Steps, Tone: chart.Orange, Dashed: true}
-			for _, p := range truth {
-				known.X, known.Y = append(known.X, p.From), append(known.Y, p.Lag)
-			}
-			if x := c.Series[0].X; len(x) > 0 && known.X[len(known.X)-1] < x[len(x)-1] {
-				known.X, known.Y = append(known.X, x[len(x)-1]), append(known.Y, known.Y[len(known.Y)-1])
-			}
-			c.Series = append(c.Series, known)
-		}
-		out.view.draw(c)
+		out.view.draw(pairs.lagChart(st))
 	}
 	out.view.more(len(streams))
 	return out
+}
+
+// lagChart draws the lag of one stream with its intervals, up to the end of its recording, and the truth where it is known.
+func (p Pairs) lagChart(st align.StreamSummary) chart.Chart {
+	var points, truth []chart.LagPoint
+	var changes []time.Duration
+	for i, piece := range st.Lag {
+		points = append(points, chart.LagPoint{At: max(0, piece.From), Lag: piece.Lag, Low: piece.Lo, High: piece.Hi})
+		if i > 0 {
+			changes = append(changes, piece.From)
+		}
+	}
+	if n := len(points); n > 0 {
+		for _, l := range p.words.streams.list {
+			if l.info.ID == st.Stream && l.info.Recording.Duration() > points[n-1].At {
+				last := points[n-1]
+				last.At = l.info.Recording.Duration()
+				points = append(points, last)
+			}
+		}
+	}
+	for _, t := range p.trueLag(st.Stream) {
+		truth = append(truth, chart.LagPoint{At: time.Duration(t.From * float64(time.Second)), Lag: time.Duration(t.Lag * float64(time.Second))})
+	}
+	c := chart.LagCurve("Lag of chat: "+st.Stream, points, changes, truth)
+	c.Subtitle = fmt.Sprintf("people take a median of %.1f s to answer; %.0f of %d messages are expected to answer speech", st.Delay.Median().Seconds(), st.Diagnostics.Answers, st.Diagnostics.Messages)
+	c.Height = 240
+	return c
 }
 
 // more says that not all of n streams have their charts.
@@ -143,15 +160,21 @@ const likely = 0.1
 // DelayChart shows how long people take to answer: the delays of the pairs with a false discovery rate of at most 0.1, and
 // the law that Align fitted.
 func DelayChart(pairs Pairs) Chart {
+	var out Chart
+	out.view.draw(pairs.delayChart())
+	return out
+}
+
+func (p Pairs) delayChart() chart.Chart {
 	var seconds []float64
 	byStream := map[string]int{}
-	for _, p := range pairs.read() {
-		if p.FDR <= likely {
-			seconds = append(seconds, p.Delay.Seconds())
-			byStream[p.Stream]++
+	for _, q := range p.read() {
+		if q.FDR <= likely {
+			seconds = append(seconds, q.Delay.Seconds())
+			byStream[q.Stream]++
 		}
 	}
-	alignment := pairs.Alignment()
+	alignment := p.Alignment()
 	lo, hi := math.Floor(alignment.Options.DelayMin.Seconds()), math.Ceil(alignment.Options.DelayMax.Seconds())
 	if !(hi > lo) {
 		lo, hi, _ = Delay.span(seconds)
@@ -173,9 +196,7 @@ func DelayChart(pairs Pairs) Chart {
 	if len(seconds) > 0 {
 		c.Subtitle = fmt.Sprintf("%s at a false discovery rate of at most 0.1; half of them within %.1f s", plural(len(seconds), "pair"), quantile(seconds, 0.5))
 	}
-	var out Chart
-	out.view.draw(c)
-	return out
+	return c
 }
 
 // FDRChart shows what share of the pairs is expected to be wrong, by how many are kept, for each stream.
@@ -193,20 +214,24 @@ func FDRChart(pairs Pairs) Chart {
 func MessagesPerMinute(streams Streams) Chart {
 	var out Chart
 	for _, l := range streams.list[:min(len(streams.list), shownStreams)] {
-		messages, err := current().messages(l)
-		if err != nil {
-			fail("chart", l.info.ID, err)
-		}
-		moments := make([]time.Duration, len(messages))
-		for i := range messages {
-			moments[i] = messages[i].Time
-		}
-		c := chart.PerMinute("Messages a minute: "+l.info.ID, moments, l.info.Recording.Duration())
-		c.Height = 220
-		out.view.draw(c)
+		out.view.draw(perMinute(l))
 	}
 	out.view.more(len(streams.list))
 	return out
+}
+
+func perMinute(l loaded) chart.Chart {
+	messages, err := current().messages(l)
+	if err != nil {
+		fail("chart", l.info.ID, err)
+	}
+	moments := make([]time.Duration, len(messages))
+	for i := range messages {
+		moments[i] = messages[i].Time
+	}
+	c := chart.PerMinute("Messages a minute: "+l.info.ID, moments, l.info.Recording.Duration())
+	c.Height = 180
+	return c
 }
 
 // LossChart shows the loss of the response tokens over a training, and on the holdout where it was looked at.

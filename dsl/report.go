@@ -72,16 +72,19 @@ func gather(values []any) (story, error) {
 
 func (s *Session) page(p story) *chart.Report {
 	r := &chart.Report{Title: "Banter report"}
-	if p.streams != nil {
-		r.Subtitle = p.streams.summary()
-		p.streams.tell(r)
-	}
 	var score *Scored
 	if p.all != nil {
 		const rate = 0.1 // at which precision and recall are told
 		if found, ok := Score(*p.all, rate); ok {
 			score = &found
 		}
+	}
+	if p.streams != nil {
+		r.Subtitle = p.streams.summary()
+	}
+	p.tellResult(r, score)
+	if p.streams != nil {
+		p.streams.tell(r)
 	}
 	if p.words != nil {
 		p.words.tell(r, score)
@@ -109,6 +112,24 @@ func (s *Session) page(p story) *chart.Report {
 	}
 	r.Facts = s.keyFacts()
 	return r
+}
+
+// tellResult says first what a reader came for: how many pairs, how good they are where that is known, and what the adapter
+// learned from them.
+func (p story) tellResult(r *chart.Report, score *Scored) {
+	var cards []chart.Card
+	if p.good != nil {
+		cards = append(cards, chart.Card{Label: "pairs kept", Value: count(p.good.Len())})
+	}
+	if score != nil && score.Pairs != nil {
+		cards = append(cards, score.Pairs.cards()[:2]...)
+	}
+	if p.evaluated != nil {
+		cards = append(cards, p.evaluated.cards()[:2]...)
+	}
+	if len(cards) > 1 {
+		r.Section("Result", "").Cards(cards...)
+	}
 }
 
 // keyFacts names the key of every step. Steps of one verb run at once and end in any order: they are told by label.
@@ -149,6 +170,15 @@ func count(n int) string { return fmt.Sprint(n) }
 
 func share(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
 
+// told is of how many streams a page has charts of their own.
+const told = 3
+
+func more(sec *chart.Section, streams int) {
+	if streams > told {
+		sec.Note(fmt.Sprintf("Charts of the first %d of %d streams are shown.", told, streams))
+	}
+}
+
 func (s Streams) tell(r *chart.Report) {
 	sec := r.Section("Streams", "What was read. Times are stream time: since the first sample of the recording.")
 	sec.Table(chart.Table{
@@ -171,23 +201,10 @@ func (s Streams) tell(r *chart.Report) {
 			sec.Warning(l.info.ID + ": " + w)
 		}
 	}
-	const most = 6 // charts of single streams on a page
-	for _, l := range s.list[:min(len(s.list), most)] {
-		messages := s.Messages(l.info.ID)
-		moments := make([]time.Duration, len(messages))
-		for i, m := range messages {
-			moments[i] = m.Time
-		}
-		c := chart.PerMinute("Messages a minute: "+l.info.ID, moments, l.info.Recording.Duration())
-		c.Height = 200
-		sec.Chart(c)
-		if c, ok := l.info.Chat.clockChart(l.info.ID); ok {
-			sec.Chart(c)
-		}
+	for _, l := range s.list[:min(len(s.list), told)] {
+		sec.Chart(perMinute(l))
 	}
-	if len(s.list) > most {
-		sec.Note(fmt.Sprintf("Charts of the first %d of %d streams are shown.", most, len(s.list)))
-	}
+	more(sec, len(s.list))
 }
 
 func (t Transcripts) tell(r *chart.Report, score *Scored) {
@@ -232,48 +249,27 @@ func (p Pairs) tellAlignment(r *chart.Report, score *Scored) {
 	}
 	cards := []chart.Card{{Label: "pairs", Value: count(len(all)), Detail: "messages with any candidate"}, {Label: "at FDR 0.1", Value: count(passing)}}
 	if score != nil && score.Pairs != nil {
-		q := score.Pairs
-		cards = append(cards,
-			chart.Card{Label: "precision", Value: share(q.Precision), Detail: "against the ground truth, at FDR 0.1", Tone: chart.Green},
-			chart.Card{Label: "recall", Value: share(q.Recall), Detail: fmt.Sprintf("of %d replies", q.Replies), Tone: chart.Green},
-			chart.Card{Label: "lag within 1 s", Value: share(q.LagWithin1S), Detail: fmt.Sprintf("of the time; 95 %% within %.2f s", q.LagErrorP95S)})
+		cards = append(cards, score.Pairs.cards()...)
 	}
 	sec.Cards(cards...)
 	sec.Chart(chart.Histogram("Confidence of pairs", "confidence", confidence, 0, 1, 40, 0))
 	alignment := p.Alignment()
-	const most = 6
-	for _, st := range alignment.Streams[:min(len(alignment.Streams), most)] {
-		sec.Chart(lagChart(st, p.words.streams))
+	for _, st := range alignment.Streams[:min(len(alignment.Streams), told)] {
+		sec.Chart(p.lagChart(st))
 		for _, note := range st.Diagnostics.Notes {
 			sec.Note(st.Stream + ": " + note)
 		}
 	}
-	sec.Chart(fdrChart(alignment.Streams[:min(len(alignment.Streams), most)]))
+	more(sec, len(alignment.Streams))
+	sec.Chart(p.delayChart())
+	sec.Chart(fdrChart(alignment.Streams[:min(len(alignment.Streams), shownStreams)]))
 }
 
-// lagChart draws the lag of one stream with its intervals, up to the end of its recording.
-func lagChart(st align.StreamSummary, streams Streams) chart.Chart {
-	var points []chart.LagPoint
-	var changes []time.Duration
-	for i, piece := range st.Lag {
-		points = append(points, chart.LagPoint{At: max(0, piece.From), Lag: piece.Lag, Low: piece.Lo, High: piece.Hi})
-		if i > 0 {
-			changes = append(changes, piece.From)
-		}
-	}
-	if n := len(points); n > 0 {
-		for _, l := range streams.list {
-			if l.info.ID == st.Stream && l.info.Recording.Duration() > points[n-1].At {
-				last := points[n-1]
-				last.At = l.info.Recording.Duration()
-				points = append(points, last)
-			}
-		}
-	}
-	c := chart.LagCurve("Lag of chat: "+st.Stream, points, changes, nil)
-	c.Subtitle = fmt.Sprintf("people take a median of %.1f s to answer; %.0f of %d messages are expected to answer speech", st.Delay.Median().Seconds(), st.Diagnostics.Answers, st.Diagnostics.Messages)
-	c.Height = 240
-	return c
+func (q PairScore) cards() []chart.Card {
+	return []chart.Card{
+		{Label: "precision", Value: share(q.Precision), Detail: "against the ground truth, at FDR 0.1", Tone: chart.Green},
+		{Label: "recall", Value: share(q.Recall), Detail: fmt.Sprintf("of %d replies", q.Replies), Tone: chart.Green},
+		{Label: "lag within 1 s", Value: share(q.LagWithin1S), Detail: fmt.Sprintf("of the time; 95 %% within %.2f s", q.LagErrorP95S)}}
 }
 
 func fdrChart(streams []align.StreamSummary) chart.Chart {
