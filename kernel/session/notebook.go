@@ -43,6 +43,11 @@ func (n *Notebook) define(ev Evaluator) error {
 			return fmt.Errorf("define %s: %w", f.name, err)
 		}
 	}
+	if d, ok := ev.(interface{ Deps() any }); ok {
+		if err := ev.Define("Deps", d.Deps); err != nil {
+			return fmt.Errorf("define Deps: %w", err)
+		}
+	}
 	return nil
 }
 
