@@ -127,6 +127,14 @@ func (e *Evaluator) reset() error {
 	if err := e.interp.Use(e.support.exports()); err != nil {
 		return fmt.Errorf("start the interpreter: %w", err)
 	}
+	if _, err := e.interp.Eval("var " + stopVariable + " bool"); err != nil {
+		return fmt.Errorf("start the interpreter: %w", err)
+	}
+	v, err := e.interp.Eval("&" + stopVariable)
+	if err != nil {
+		return fmt.Errorf("start the interpreter: %w", err)
+	}
+	e.support.flag = v.Interface().(*bool)
 	e.counter, e.cells = 0, 0
 	for _, path := range e.options.Prelude {
 		if _, err := e.importer.Import(path); err != nil {
@@ -498,8 +506,7 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 	if defers(stmts...) {
 		l.defers = l.tmp("defers")
 	}
-	text := l.ticking(stmts)
-	text += l.list(stmts)
+	text := l.list(stmts)
 	if ck.last != nil {
 		l.in(ck.last)
 		text += l.checks(&ast.ExprStmt{X: ck.last})

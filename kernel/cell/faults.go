@@ -236,8 +236,21 @@ func (c *checker) pointer(x ast.Expr, at token.Pos, around []ast.Node) {
 		if id, ok := ast.Unparen(x).(*ast.Ident); ok && l.info.Types[id].IsNil() {
 			return
 		}
+		if id, ok := ast.Unparen(x).(*ast.Ident); ok && l.looping() && l.steady(id, l.around) != nil {
+			return // looked at once for each iteration, it would slow the loop down
+		}
 		c.add(l.expr(x)+" == nil", l.faultCall("Nil", at))
 	}
+}
+
+// looping reports whether a statement stands in a loop, where a check costs more than it tells.
+func (l *lowering) looping() bool {
+	for i := len(l.loops) - 1; i >= 0 && !l.loops[i].barrier; i-- {
+		if l.loops[i].isLoop {
+			return true
+		}
+	}
+	return false
 }
 
 // pure reports whether x is made of variables, fields, constants, lengths and sums alone.
@@ -302,7 +315,7 @@ func (c *checker) index(x *ast.IndexExpr) {
 	low, high := l.within(x.Index, x.X)
 	i := l.expr(x.Index)
 	fault := l.faultCall("Index", x.Lbrack, i, length)
-	if !low && l.info.Types[x.Index].Value == nil {
+	if !low && l.info.Types[x.Index].Value == nil && !l.looping() {
 		c.add(i+" < 0", fault)
 	}
 	if !high {

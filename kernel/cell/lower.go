@@ -27,8 +27,8 @@ type lowering struct {
 	loops   []*loopContext
 	top     bool                    // outside any function
 	defers  string                  // variable that holds what the function defers; "" where it defers nothing
-	tick    string                  // variable that counts the iterations of the function's loops
 	claimed string                  // variable that holds the panic that recover stops
+	around  *ast.BlockStmt          // body of the innermost loop
 	counted []counted               // variables of the loops around
 	renamed map[types.Object]string // named results, which a return statement may have to name where they are hidden
 	fresh   map[string]bool         // variables of the cell that the interpreter has just made
@@ -1029,55 +1029,23 @@ func (l *lowering) resultFields(ft *ast.FuncType, sig *types.Signature) string {
 
 // enter is the check at the beginning of a function: an interrupt, and the depth of recursion.
 func (l *lowering) enter(body *ast.BlockStmt) string {
-	s := " "
+	s := l.stopCheck()
+	if len(body.List) > 0 { // where a panic's trace says that the function was
+		s = " " + l.line(body.List[0].Pos()) + s
+	}
 	if l.mayRecurse(body) {
 		k := l.alias(supportPath)
 		s += k + ".Enter(); defer " + k + ".Leave(); "
 	}
-	return s + l.ticking(body.List)
+	return s
 }
 
-// checkEvery is after how many iterations a loop looks whether it is to stop. Calls of compiled functions cost more than
-// two hundred iterations of a loop that only counts.
-const checkEvery = 64
+// stopVariable is the interpreter's own variable that is true once the cell is to stop.
+const stopVariable = "cell_stop"
 
-// ticking declares the variable that counts the iterations of a function's loops.
-func (l *lowering) ticking(stmts []ast.Stmt) string {
-	l.tick = ""
-	if !inOwn(stmts, func(n ast.Node) bool {
-		switch n := n.(type) {
-		case *ast.ForStmt, *ast.RangeStmt:
-			return true
-		case *ast.BranchStmt:
-			return n.Tok == token.GOTO
-		}
-		return false
-	}) {
-		return ""
-	}
-	l.tick = l.tmp("tick")
-	return l.tick + " := 0; _ = " + l.tick + "; "
-}
-
-// stopCheck is what each iteration of a loop with this body begins with.
-func (l *lowering) stopCheck(body *ast.BlockStmt) string {
-	k := l.alias(supportPath)
-	if l.tick == "" || body != nil && l.blocks(body) {
-		return " " + k + ".Check(); "
-	}
-	return fmt.Sprintf(" %s++; if %s == %d { %s = 0; %s.Check() }; ", l.tick, l.tick, checkEvery, l.tick, k)
-}
-
-// blocks reports whether a loop's body calls compiled functions that may take long.
-func (l *lowering) blocks(body *ast.BlockStmt) bool {
-	return inOwn(body.List, func(n ast.Node) bool {
-		call, ok := n.(*ast.CallExpr)
-		if !ok {
-			return false
-		}
-		f := l.callee(call)
-		return f != nil && f.Pkg() != nil && f.Pkg().Path() != "main" && !purePackages[f.Pkg().Path()] && f.Pkg().Path() != "fmt"
-	})
+// stopCheck is what each iteration of a loop begins with.
+func (l *lowering) stopCheck() string {
+	return " if " + stopVariable + " { " + l.alias(supportPath) + ".Check() }; "
 }
 
 // mayRecurse reports whether a body calls anything interpreted, so that calls could nest without end.
@@ -1119,9 +1087,9 @@ func (l *lowering) mayRecurse(body *ast.BlockStmt) bool {
 
 func (l *lowering) funcLit(x *ast.FuncLit) string {
 	sig := l.typeOf(x).Underlying().(*types.Signature)
-	saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed, savedTick := l.sig, l.results, l.loops, l.top, l.defers, l.claimed, l.tick
+	saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed := l.sig, l.results, l.loops, l.top, l.defers, l.claimed
 	defer func() {
-		l.sig, l.results, l.loops, l.top, l.defers, l.claimed, l.tick = saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed, savedTick
+		l.sig, l.results, l.loops, l.top, l.defers, l.claimed = saved, savedResults, savedLoops, savedTop, savedDefers, savedClaimed
 	}()
 	l.sig, l.top, l.defers = sig, false, ""
 	if defers(x.Body.List...) {

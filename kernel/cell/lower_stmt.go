@@ -390,7 +390,9 @@ func (l *lowering) captured(obj types.Object, nodes ...ast.Node) bool {
 // body lowers the body of a loop. Where it declares a name of the loop's own again, it becomes a block of its own.
 func (l *lowering) body(b *ast.BlockStmt, label string, function *rangeFunction, own ...ast.Expr) string {
 	l.loops = append(l.loops, &loopContext{label: label, isLoop: true, function: function})
-	defer func() { l.loops = l.loops[:len(l.loops)-1] }()
+	around := l.around
+	l.around = b
+	defer func() { l.loops, l.around = l.loops[:len(l.loops)-1], around }()
 	text := l.list(b.List)
 	for _, x := range own {
 		if id, ok := x.(*ast.Ident); ok && id != nil && declares(b.List, id.Name) {
@@ -472,7 +474,7 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 		} else if s.Cond != nil {
 			text += l.expr(s.Cond)
 		}
-		return text + " {" + l.stopCheck(s.Body) + l.body(s.Body, label, nil) + "}"
+		return text + " {" + l.stopCheck() + l.body(s.Body, label, nil) + "}"
 	}
 	// Each iteration has its own variables: they begin as copies of the last iteration's, and the post statement works
 	// on the new ones.
@@ -485,7 +487,7 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 		text += p + " := &" + name + "; "
 		copies += name + " := *" + p + "; " + p + " = &" + name + "; "
 	}
-	text += first + " := true\n" + labelText(label) + "for {" + l.stopCheck(s.Body) + copies
+	text += first + " := true\n" + labelText(label) + "for {" + l.stopCheck() + copies
 	post := ""
 	if s.Post != nil {
 		post = l.stmt(s.Post)
@@ -553,7 +555,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 					set = l.expr(s.Key) + " = " + i + "\n"
 				}
 			}
-			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck(s.Body) + set + l.body(s.Body, label, nil, s.Key) + "}"
+			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck() + set + l.body(s.Body, label, nil, s.Key) + "}"
 		}
 	case *types.Signature:
 		return l.rangeFunc(s, u, label)
@@ -590,7 +592,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 			head = "for _ = range " + l.expr(s.X)
 		}
 	}
-	return labelText(label) + head + " {" + l.stopCheck(s.Body) + set + l.body(s.Body, label, nil, s.Key, s.Value) + "}"
+	return labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, nil, s.Key, s.Value) + "}"
 }
 
 // rangeFunc turns the loop body into the iterator's yield function. Statements that leave the body say how in a
@@ -625,7 +627,7 @@ func (l *lowering) rangeFunc(s *ast.RangeStmt, sig *types.Signature, label strin
 	}
 	body := l.body(s.Body, label, f, s.Key, s.Value)
 	k := l.alias(supportPath)
-	text.WriteString("(" + l.expr(s.X) + ")(func(" + strings.Join(params, ", ") + ") bool { if " + over + " { " + k + ".Finished() }\n" + over + " = true\n" + l.stopCheck(s.Body) + set + body + over + " = false\nreturn true })\n")
+	text.WriteString("(" + l.expr(s.X) + ")(func(" + strings.Join(params, ", ") + ") bool { if " + over + " { " + k + ".Finished() }\n" + over + " = true\n" + l.stopCheck() + set + body + over + " = false\nreturn true })\n")
 	text.WriteString(over + " = true\n")
 	for i, exit := range f.exits {
 		text.WriteString(fmt.Sprintf("if %s == %d { %s }\n", f.code, i+1, exit))
@@ -650,7 +652,7 @@ func (l *lowering) branch(s *ast.BranchStmt) string {
 		if l.leavesRangeFunction(s.Label) {
 			refuse(s.Pos(), "goto inside a range over a function yet")
 		}
-		return "{ " + l.stopCheck(nil) + "goto " + s.Label.Name + " }"
+		return "{ " + l.stopCheck() + "goto " + s.Label.Name + " }"
 	}
 	if s.Tok == token.FALLTHROUGH {
 		return "fallthrough"

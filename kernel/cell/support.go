@@ -32,6 +32,7 @@ const maxDepth = 10_000
 type support struct {
 	e     *Evaluator
 	stop  atomic.Bool // the cell is to stop
+	flag  *bool       // the same for interpreted code: a hint to look
 	depth atomic.Int64
 
 	mu       sync.Mutex
@@ -90,7 +91,17 @@ func (s *support) forget() {
 	s.passing = nil
 }
 
-func (s *support) set(stop bool) { s.stop.Store(stop) }
+func (s *support) set(stop bool) {
+	s.stop.Store(stop)
+	raise(s.flag, stop)
+}
+
+// raise sets the variable that interpreted loops read. They read it as plain memory, since an atomic operation would cost
+// them four times as much as all else that they do; what they do then is decided by the atomic one. So seeing the
+// variable late, or at all, changes nothing but when a loop stops.
+//
+//go:norace
+func raise(flag *bool, stop bool) { *flag = stop }
 
 // check ends the cell if it is to stop.
 func (s *support) check() {
