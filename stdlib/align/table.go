@@ -83,10 +83,7 @@ func ReadFirst(r io.ReaderAt, size int64, n int) (pairs []Pair, err error) {
 			pairs, err = nil, broken(fmt.Errorf("damaged Parquet data: %v", p))
 		}
 	}()
-	if err := parquetfile.CheckFooter(r, size); err != nil {
-		return nil, broken(err)
-	}
-	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)) // damaged indexes take much memory
+	f, err := parquetfile.Open(r, size)
 	if err != nil {
 		return nil, broken(err)
 	}

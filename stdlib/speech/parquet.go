@@ -97,10 +97,7 @@ func ReadParquet(r io.ReaderAt, size int64) (t *Transcript, err error) {
 			t, err = fail(fmt.Errorf("the file is damaged: %v", p))
 		}
 	}()
-	if err := parquetfile.CheckFooter(r, size); err != nil {
-		return fail(err)
-	}
-	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true)) // damaged indexes take much memory
+	file, err := parquetfile.Open(r, size)
 	if err != nil {
 		return fail(err)
 	}
