@@ -649,11 +649,6 @@ func (l *lowering) adapt(text string, x ast.Expr, to func(i int) types.Type) str
 	return "func(" + strings.Join(params, ", ") + ") (" + strings.Join(results, ", ") + ") { return " + strings.Join(values, ", ") + " }(" + text + ")"
 }
 
-// opened lowers an interface value as an empty interface.
-func (l *lowering) opened(x ast.Expr) string {
-	return l.convert(l.expr(x), l.info.TypeOf(x), emptyInterface, x)
-}
-
 var emptyInterface = types.NewInterfaceType(nil, nil)
 
 // assertion lowers x.(T). With both, the text gives the value and whether it is one.

@@ -1,8 +1,6 @@
 package cell
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"go/types"
 	"reflect"
@@ -314,9 +312,6 @@ type assertionFault string
 
 func (f assertionFault) Error() string { return string(f) }
 func (assertionFault) RuntimeError()   {}
-
-var _ = errors.New
-var _ = cmp.Compare[int]
 
 // plain takes a value out of the interpreter's box, if it is in one.
 func plain(v any) any {

@@ -491,12 +491,11 @@ func (l *lowering) methodExpr(x *ast.SelectorExpr, sel *types.Selection) string 
 		rest = strings.Join(args[1:], ", ")
 	}
 	call := args[0] + "." + x.Sel.Name + "(" + rest + ")"
-	method := types.NewSignatureType(nil, nil, nil, sig.Params(), sig.Results(), sig.Variadic())
 	var list []*types.Var
 	for i := 1; i < sig.Params().Len(); i++ {
 		list = append(list, sig.Params().At(i))
 	}
-	method = types.NewSignatureType(nil, nil, nil, types.NewTuple(list...), sig.Results(), sig.Variadic())
+	method := types.NewSignatureType(nil, nil, nil, types.NewTuple(list...), sig.Results(), sig.Variadic())
 	if text, ok := l.dynamicCall(args[0], sig.Params().At(0).Type(), sel, method, args[1:]); ok {
 		call = text
 	}

@@ -285,9 +285,8 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 			if types.IsInterface(obj.Type()) {
 				continue
 			}
-			run, ok := l.e.dynamics.locals[obj]
-			if !ok {
-				run = l.e.runName(t.Name.Name)
+			if _, ok := l.e.dynamics.locals[obj]; !ok {
+				run := l.e.runName(t.Name.Name)
 				l.e.dynamics.locals[obj] = run
 				l.out.decls = append(l.out.decls, "type "+run+" "+l.typ(obj.Type().Underlying(), t))
 			}
