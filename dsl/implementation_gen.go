@@ -4,18 +4,18 @@ package dsl
 
 // implementations holds the digest of the code behind each verb.
 var implementations = map[string]string{
-	"load":       "b6dfbdfe459b383364758a66344943ca82038925db376f6e4caf2f8427fd3a00",
-	"transcribe": "0b038c4ad58334437c7f4345aa239e0b03d933baa571de06716ec2a532625051",
-	"align":      "8f41ae7f9920b6d27ae08441e7d161f9f2cf8b6f75b238708a1ad67ecced8e77",
-	"filter":     "630b4b694be2d740dcb9d0581debf703f9634f5fa814edcb70eb219301bf06dc",
-	"dataset":    "8478327580993b3bf4d8f218170eeef9475c292b23a5bc17f61d631850b4b2f1",
+	"load":       "a9cb3b5ed20b5622288c378369455919fe165d65c38c71f2e444b70445e7b41e",
+	"transcribe": "8ca7bd59bb4adb1d575b4c1dd77b908746c41b3997b028738782aa66a7599660",
+	"align":      "b962b2dad110c688f233b7c407b464e5ee4f652af82bc159b22cdaf21ae20735",
+	"filter":     "9a10e78f15aaddb006e678d66d85ca3224b3f2c3df2dabfd47a7991bc1320bb0",
+	"dataset":    "27c6787ace8ca5d2a8f6bde4298561fd37bf19a9e9101d9d8a02a41e3ac9ba79",
 	"plan":       "0766ffddfaca699b4f288358fdde98944eb2d474f32af26313a45354dc6e81d8",
 	"train":      "0766ffddfaca699b4f288358fdde98944eb2d474f32af26313a45354dc6e81d8",
 	"torch":      "fd887b6a6159e9667b1c3efb97f9ef41417b1f7d99485ca8a89760865ce66820",
-	"eval":       "f7978455188d6198cbcd6c4adc34d13aee1f72e4ec5dd370351d0f4180d7fd97",
+	"eval":       "1ae5ee0ac35703e8d671cbd34214adcdafd1cc13d60ddf637954f8fb66aec0e0",
 	"sample":     "7e7f056ba06b3b1eded653719b26d847c64313163260503269601826589f6c60",
 	"chat":       "07aea0f8c5ea8e8ac7c7360a72baf73c093eca0f907fd5dffe343dea27b25dc7",
-	"export":     "52a9c376200da2fba5baf5cd225405443de5cbfa71e5b2233b56fc17b9a5b496",
-	"review":     "4f5fb3fd203952e525d1a330d82add4811da83b6ffceadc8ff7e76cf84e267e3",
-	"score":      "1a6ef3abf8c1dc9ca410f62dc54bda3d0fb084105574dc2823275bdcd326d7a2",
+	"export":     "c25340cc34429802293fef3a2073d459405c3b6f034047da221cd99aa0daa28a",
+	"review":     "2bef0493ea3ea1c02128510dacbec56e228ccafc1df1c2094d6d332ba971ab12",
+	"score":      "48b1e52b94b6a721b4ff0ad634d829e7ce17001fa736991dd7f255de5cb95dde",
 }
