@@ -85,7 +85,7 @@ func (d drawn) MimeBundle() map[string]any {
 			color = "#d97706"
 		}
 		fmt.Fprintf(&arcs, `<path d="M%d %d C%d %d %d %d %d %d" fill="none" stroke="%s" stroke-width="1.5" marker-end="url(#%s)"/>`, left+wide, y1+5, left+wide+out, y1+5, left+wide+out, y2-5, left+wide+3, y2-5, color, strings.TrimPrefix(color, "#"))
-		fmt.Fprintf(&labels, `<text x="%d" y="%d" font-size="12" fill="%s">%s</text>`, left+wide+out*3/4+6, (y1+y2)/2+4, color, html.EscapeString(few(e.Names)))
+		fmt.Fprintf(&labels, `<text x="%d" y="%d" font-size="12" fill="%s">%s</text>`, left+wide+out*3/4+10, (y1+y2)/2+4, color, html.EscapeString(few(e.Names)))
 	}
 	width, height := left+wide+reach+260, len(nodes)*row
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" font-family="system-ui, sans-serif"><defs>`, width, height, width, height)
