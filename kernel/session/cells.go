@@ -46,17 +46,15 @@ func (c *cells) Run(ctx context.Context, name, src string) (r Result, err error)
 	return r, plainly(err)
 }
 
-// result is what is shown of what a cell comes to. A nil error is no news: it is left out, and so is how many bytes a
+// result is what is shown of what a cell comes to. A nil error by itself is no news, and neither is how many bytes a
 // print has printed.
 func result(out cell.Result) Result {
 	r := Result{Value: out.Value, HasValue: out.HasValue, Text: out.Text, Notes: out.Notes}
-	text, noError := strings.CutSuffix(out.Text, " <nil>")
+	noError := strings.HasSuffix(out.Text, " <nil>")
 	switch {
 	case out.TypeString == "error" && out.HasValue && (!out.Value.IsValid() || out.Value.Kind() == reflect.Interface && out.Value.IsNil()),
 		out.TypeString == "(n int, err error)" && noError:
 		return Result{Notes: out.Notes}
-	case strings.HasSuffix(out.TypeString, "error)") && noError:
-		r.Text, r.Value = text, reflect.ValueOf(text)
 	}
 	return r
 }

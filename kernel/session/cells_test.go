@@ -22,7 +22,7 @@ func TestCellsThatShowThings(t *testing.T) {
 		"1 + 1":                            "2",
 		"x := 3\nx * 2":                    "6",
 		`"text"`:                           "text",
-		`strconv.Atoi("12")`:               "12",
+		`strconv.Atoi("12")`:               "12 <nil>",
 		`strconv.Atoi("x")`:                "0 strconv.Atoi: parsing \"x\": invalid syntax",
 		`errors.New("a")`:                  "a",
 		"time.Second":                      "1s",
