@@ -7,7 +7,7 @@ SOURCES := $(shell find cmd dsl stdlib kernel internal -name '*.go' -o -name '*.
 ECHARTS := stdlib/chart/assets/echarts.min.js.gz
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help demo test test-race lint bench bench-align bench-kernel bench-train native lab lab-venv notebooks browser build generate clean
+.PHONY: help demo test test-race lint bench bench-align bench-kernel bench-train bench-generate clean-root native lab lab-venv notebooks browser build generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,12 @@ notebooks: lab-venv ## run all notebooks and save them with their outputs
 
 browser: lab-venv ## drive JupyterLab in a headless Chromium: the kernel, all displays, the notebooks; screenshots go to out/browser
 	sh kernel/lab/browser/run.sh
+
+clean-root: build ## freeze each notebook and run it in a root directory of its own, without a network, to the same bytes (as root, minutes)
+	BANTER_REQUIRE_ENGINE=1 BANTER_CLEAN_ROOT=words $(GO) test -count=1 -timeout 60m -run TestNotebooksInACleanRoot -v ./cmd/recipe
+
+bench-generate: build ## measure generation against llama.cpp in one run
+	$(GO) test -run '^$$' -bench Generation ./stdlib/lm/llama
 
 clean: ## remove what was built and run, but not .native and .venv
 	rm -rf bin out .banter $(ECHARTS)
