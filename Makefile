@@ -32,9 +32,8 @@ native: ## build bin/banter-engine on whisper.cpp and llama.cpp, which are insta
 test: build ## run all tests
 	BANTER_REQUIRE_ENGINE=1 $(GO) test -timeout 20m ./...
 
-# kernel/cell is left out: its stop flag is a plain bool that interpreted loops read, which the detector reports.
 test-race: native ## run the tests of what is concurrent under the race detector
-	$(GO) test -race -short -timeout 30m ./dsl/... ./internal/worker/... ./internal/gemm/... ./kernel/wire ./kernel/session ./kernel/install ./stdlib/speech ./stdlib/train
+	$(GO) test -race -short -timeout 30m ./dsl/... ./internal/worker/... ./internal/gemm/... ./kernel/cell ./kernel/wire ./kernel/session ./kernel/install ./stdlib/speech ./stdlib/train
 
 lint: ## gofmt, go vet, staticcheck, and that generated files are fresh
 	@bad=$$(gofmt -l cmd dsl stdlib kernel internal recipes); if [ -n "$$bad" ]; then echo "not gofmt'ed: $$bad"; exit 1; fi

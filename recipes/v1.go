@@ -57,7 +57,7 @@ func main() {
 
 		dsl.Export(good, "pairs.parquet")
 		dsl.Export(rows, "dataset")
-		dsl.Export(tuned, "adapter")
+		dsl.Export(tuned, "adapter", dsl.Measured(report))
 		dsl.Report("report.html", streams, words, pairs, good, rows, tuned, report, samples)
 		dsl.Gate(report, dsl.PerplexityFalls(0.05), dsl.RankingHolds())
 	})

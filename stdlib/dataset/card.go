@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"banter/internal/markdown"
 )
 
 // Card is what a dataset card says besides what the rows say.
@@ -64,10 +66,10 @@ func (c Card) Write(w io.Writer, rows []Row) error {
 		name = "Untitled dataset"
 	}
 	fmt.Fprintf(b, "---\nlicense: %s\ntask_categories:\n- text-generation\nsize_categories:\n- %s\n---\n\n", yamlWord(license), sizeCategory(len(rows)))
-	fmt.Fprintf(b, "# %s\n\n", markdown(name))
+	fmt.Fprintf(b, "# %s\n\n", markdown.Text(name))
 	fmt.Fprintf(b, "Pairs of what was said in streams and what the chat answered, made with Banter. Each row of the Parquet file says which recording, words and message it comes from.\n\n")
 	if c.Note != "" {
-		fmt.Fprintf(b, "%s\n\n", markdown(c.Note))
+		fmt.Fprintf(b, "%s\n\n", markdown.Text(c.Note))
 	}
 	fmt.Fprintf(b, "## Rows\n\n| | train | holdout | words a completion |\n|---|---:|---:|---:|\n")
 	streams := make([]string, 0, len(byStream))
@@ -78,7 +80,7 @@ func (c Card) Write(w io.Writer, rows []Row) error {
 	mean := func(n *counts) float64 { return float64(n.words) / float64(max(1, n.train+n.holdout)) }
 	for _, s := range streams {
 		n := byStream[s]
-		fmt.Fprintf(b, "| %s | %d | %d | %.1f |\n", markdown(s), n.train, n.holdout, mean(n))
+		fmt.Fprintf(b, "| %s | %d | %d | %.1f |\n", markdown.Text(s), n.train, n.holdout, mean(n))
 	}
 	fmt.Fprintf(b, "| **all** | %d | %d | %.1f |\n\n", all.train, all.holdout, mean(&all))
 	for _, d := range []string{SpeechToChat, ChatToSpeech} {
@@ -100,7 +102,7 @@ func (c Card) Write(w io.Writer, rows []Row) error {
 			fmt.Fprintf(b, "%s\n", none)
 		}
 		for _, v := range items {
-			fmt.Fprintf(b, "- %s\n", code(v))
+			fmt.Fprintf(b, "- %s\n", markdown.Code(v))
 		}
 	}
 	list("Filters", "None.", filterOrder)
@@ -109,7 +111,7 @@ func (c Card) Write(w io.Writer, rows []Row) error {
 	if c.License == "" {
 		fmt.Fprintf(b, "No licence has been chosen yet. Before this dataset is shared, choose one and make sure of the right to share the streams and the chat: the words are those of people who did not write them for this use. ")
 	} else {
-		fmt.Fprintf(b, "Licence: %s. ", markdown(c.License))
+		fmt.Fprintf(b, "Licence: %s. ", markdown.Text(c.License))
 	}
 	fmt.Fprintf(b, "Authors stand in the rows as salted digests, without names.\n")
 	return b.Flush()
@@ -128,38 +130,6 @@ func sizeCategory(n int) string {
 		return "100K<n<1M"
 	}
 	return "n>1M"
-}
-
-// markdown escapes text so that it stands in Markdown and HTML as it is, in one line.
-func markdown(s string) string {
-	var b strings.Builder
-	for _, c := range strings.Join(strings.Fields(s), " ") {
-		switch {
-		case c == '<':
-			b.WriteString("&lt;")
-		case c == '&':
-			b.WriteString("&amp;")
-		case strings.ContainsRune("\\`*_{}[]()#+!|~>", c):
-			b.WriteByte('\\')
-			b.WriteRune(c)
-		default:
-			b.WriteRune(c)
-		}
-	}
-	return b.String()
-}
-
-// code is s as a code span: the fence is longer than any run of backticks in it.
-func code(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	fence := "`"
-	for strings.Contains(s, fence) {
-		fence += "`"
-	}
-	if len(fence) > 1 {
-		return fence + " " + s + " " + fence
-	}
-	return fence + s + fence
 }
 
 // yamlWord quotes s unless it is a plain word.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"banter/internal/parquetfile"
+
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 )
@@ -66,10 +68,7 @@ func Each(r io.ReaderAt, size int64, f func(Row) error) (err error) {
 			err = fmt.Errorf("read dataset: the Parquet file is damaged: %v", v)
 		}
 	}()
-	if err := checkFooter(r, size); err != nil {
-		return fmt.Errorf("read dataset: it is not a whole Parquet file: %w", err)
-	}
-	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	file, err := parquetfile.Open(r, size)
 	if err != nil {
 		return fmt.Errorf("read dataset: it is not a whole Parquet file: %w", err)
 	}

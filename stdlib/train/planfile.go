@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 
+	"banter/internal/parquetfile"
 	"banter/internal/problem"
 
 	"github.com/parquet-go/parquet-go"
@@ -64,7 +65,7 @@ func ReadPlan(path string) (p *Plan, err error) {
 	if err != nil {
 		return fail(err)
 	}
-	file, err := parquet.OpenFile(f, info.Size())
+	file, err := parquetfile.Open(f, info.Size())
 	if err != nil {
 		return fail(err)
 	}
@@ -82,7 +83,7 @@ func ReadPlan(path string) (p *Plan, err error) {
 	if file.NumRows() > mostRows || file.NumRows() > info.Size()*64 {
 		return fail(fmt.Errorf("it claims %d rows", file.NumRows()))
 	}
-	in := parquet.NewGenericReader[Row](f)
+	in := parquet.NewGenericReader[Row](file)
 	defer in.Close()
 	buffer := make([]Row, 256)
 	for {

@@ -105,10 +105,10 @@ func not(x sieve) sieve {
 // flag asks for the bool at offset.
 func flag(offset uintptr) sieve {
 	return func(b *block, mask []uint8) {
-		p := unsafe.Add(b.rows, offset)
+		at := offset // not a pointer, which would point behind the rows after the last of them
 		for i := range mask {
-			mask[i] &= one(*(*bool)(p))
-			p = unsafe.Add(p, b.size)
+			mask[i] &= one(*(*bool)(unsafe.Add(b.rows, at)))
+			at += b.size
 		}
 	}
 }
@@ -171,10 +171,10 @@ func intWithin(op token.Token, offset uintptr, v int64) within[int64] {
 // sift is the sieve of one comparison.
 func sift[T int64 | float64](w within[T]) sieve {
 	return func(b *block, mask []uint8) {
-		p, size := b.rows, b.size
+		rows, at, size := b.rows, uintptr(0), b.size
 		for i := range mask {
-			mask[i] &= w.of(p)
-			p = unsafe.Add(p, size)
+			mask[i] &= w.of(unsafe.Add(rows, at))
+			at += size
 		}
 	}
 }
@@ -182,10 +182,11 @@ func sift[T int64 | float64](w within[T]) sieve {
 // siftTwo is the sieve of two comparisons that both must hold: each row is looked at once.
 func siftTwo[T, U int64 | float64](w within[T], u within[U]) sieve {
 	return func(b *block, mask []uint8) {
-		p, size := b.rows, b.size
+		rows, at, size := b.rows, uintptr(0), b.size
 		for i := range mask {
+			p := unsafe.Add(rows, at)
 			mask[i] &= w.of(p) & u.of(p)
-			p = unsafe.Add(p, size)
+			at += size
 		}
 	}
 }
