@@ -2,6 +2,7 @@ package dsl
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"banter/stdlib/align"
 	"banter/stdlib/chart"
 	"banter/stdlib/eval"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Report writes a page to the out folder that tells the story of a run: one HTML file that needs nothing else. What it
@@ -167,6 +170,14 @@ func (s Streams) summary() string {
 }
 
 func count(n int) string { return fmt.Sprint(n) }
+
+// number writes x to three digits, without an exponent as long as people read it.
+func number(x float64) string {
+	if x >= 1000 && x < 1e9 {
+		return humanize.Comma(int64(math.Round(x)))
+	}
+	return fmt.Sprintf("%.3g", x)
+}
 
 func share(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
 
@@ -351,8 +362,8 @@ func (e Evaluation) cards() []chart.Card {
 	fall, _ := res.Metric(eval.PerplexityFall)
 	gain := res.Ranking.MRR.Change
 	cards := []chart.Card{
-		{Label: "perplexity falls by", Value: share(fall.Value), Detail: fmt.Sprintf("%s to %s", share(fall.Low), share(fall.High)), Tone: tone(fall.Low > 0)},
-		{Label: "MRR changes by", Value: fmt.Sprintf("%+.3f", gain.Value), Detail: fmt.Sprintf("%+.3f to %+.3f", gain.Low, gain.High), Tone: tone(gain.High >= 0)},
+		{Label: "perplexity", Value: fmt.Sprintf("%s → %s", number(res.Perplexity.Base.Value), number(res.Perplexity.Tuned.Value)), Detail: fmt.Sprintf("falls by %s, %s to %s", share(fall.Value), share(fall.Low), share(fall.High)), Tone: tone(fall.Low > 0)},
+		{Label: "mean reciprocal rank", Value: fmt.Sprintf("%.3f → %.3f", res.Ranking.MRR.Base.Value, res.Ranking.MRR.Tuned.Value), Detail: fmt.Sprintf("%+.3f, %+.3f to %+.3f", gain.Value, gain.Low, gain.High), Tone: tone(gain.High >= 0)},
 		{Label: "learnt by heart", Value: share(res.Memorisation.Long.Tuned.Value), Detail: "answers of 5 words or more from training", Tone: tone(res.Memorisation.Long.Tuned.Value <= res.Memorisation.LongReal+0.05)}}
 	if g := res.General; g != nil {
 		cards = append(cards, chart.Card{Label: "plain answers' perplexity", Value: fmt.Sprintf("%+.1f %%", 100*g.Perplexity.Change.Value),
