@@ -53,8 +53,8 @@ type Evaluator struct {
 	pkg         *types.Package  // the cells' package; emptied for each check
 	typeNames   map[string]bool // types that the interpreter has under their own names
 	texts       map[*token.File]string
-	fileNumbers map[string]int // of cells, in the line numbers that the interpreter sees
-	fileNames   []string
+	pageNumbers map[page]int // of cells, in the line numbers that the interpreter sees
+	pages       []page
 	sources     map[string][]string // by cell name: its lines
 	entities    map[string]*entity
 	next        map[string]*entity // entities as they will be once the cell being lowered has run
@@ -107,7 +107,7 @@ func (e *Evaluator) reset() error {
 	e.importer = symbols.NewImporter(e.fset)
 	e.pkg = types.NewPackage("main", "main")
 	e.typeNames = map[string]bool{}
-	e.fileNumbers, e.fileNames = map[string]int{}, []string{""}
+	e.pageNumbers, e.pages = map[page]int{}, []page{{}}
 	e.texts = map[*token.File]string{}
 	e.sources = map[string][]string{}
 	e.entities = map[string]*entity{}
@@ -860,10 +860,7 @@ func (e *Evaluator) panicked(value any, goroutine bool) error {
 	found := false
 	e.support.sites.Range(func(_, x any) bool {
 		at := x.(site)
-		pos := token.Position{}
-		if k := at.line / linesPerFile; k > 0 && k < len(e.fileNames) {
-			pos = token.Position{Filename: e.fileNames[k], Line: at.line % linesPerFile, Column: at.column}
-		}
+		pos := e.lineOf(at.line, at.column)
 		if found || at.text != p.Text || e.sources[pos.Filename] == nil {
 			return true
 		}

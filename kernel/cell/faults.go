@@ -16,7 +16,7 @@ import (
 // fault is a check that was written before a statement.
 func (l *lowering) faultCall(name string, at token.Pos, args ...string) string {
 	p := l.e.fset.Position(at)
-	args = append(args, fmt.Sprint(l.e.fileNumber(p.Filename)*linesPerFile+p.Line), fmt.Sprint(p.Column))
+	args = append(args, fmt.Sprint(l.e.lineNumber(p)), fmt.Sprint(p.Column))
 	return l.alias(supportPath) + "." + name + "(" + strings.Join(args, ", ") + ")"
 }
 

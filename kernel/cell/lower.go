@@ -95,31 +95,47 @@ func (l *lowering) line(pos token.Pos) string {
 	if !p.IsValid() || p.Filename == "" {
 		return ""
 	}
-	return fmt.Sprintf("/*line _.go:%d:%d*/", l.e.fileNumber(p.Filename)*linesPerFile+p.Line, p.Column)
+	return fmt.Sprintf("/*line _.go:%d:%d*/", l.e.lineNumber(p), p.Column)
 }
 
-// The interpreter finds imports by the name of the file that a position is in, so all its text has one file name and
-// the cell is told by the line number.
-const linesPerFile = 100_000
+// page is a stretch of the lines of a cell.
+type page struct {
+	cell   string
+	number int // lines number*linesPerPage on
+}
 
-func (e *Evaluator) fileNumber(name string) int {
-	n, ok := e.fileNumbers[name]
+// linesPerPage is small, since the positions of a file set end at line 2^30 and a session may run for weeks.
+const linesPerPage = 1000
+
+// lineNumber is the line that the interpreter sees for a position. It finds imports by the name of the file that a position
+// is in, so all its text has one file name, and which cell it is follows from the line.
+func (e *Evaluator) lineNumber(p token.Position) int {
+	at := page{p.Filename, p.Line / linesPerPage}
+	n, ok := e.pageNumbers[at]
 	if !ok {
-		n = len(e.fileNames)
-		e.fileNumbers[name] = n
-		e.fileNames = append(e.fileNames, name)
+		n = len(e.pages)
+		e.pageNumbers[at] = n
+		e.pages = append(e.pages, at)
 	}
-	return n
+	return n*linesPerPage + p.Line%linesPerPage
+}
+
+// lineOf is the way back from lineNumber; no cell's name means that the line is none of a cell.
+func (e *Evaluator) lineOf(number, column int) token.Position {
+	if k := number / linesPerPage; k > 0 && k < len(e.pages) {
+		return token.Position{Filename: e.pages[k].cell, Line: e.pages[k].number*linesPerPage + number%linesPerPage, Column: column}
+	}
+	return token.Position{}
 }
 
 // position turns what the interpreter says back into a position of a cell.
 func (e *Evaluator) position(file, line, column string) token.Position {
 	n, _ := strconv.Atoi(line)
 	c, _ := strconv.Atoi(column)
-	if k := n / linesPerFile; (file == "_.go" || file == "") && k > 0 && k < len(e.fileNames) {
-		return token.Position{Filename: e.fileNames[k], Line: n % linesPerFile, Column: c}
+	if file != "_.go" && file != "" {
+		return token.Position{}
 	}
-	return token.Position{}
+	return e.lineOf(n, c)
 }
 
 func (l *lowering) typeOf(e ast.Expr) types.Type { return l.subs.of(l.info.TypeOf(e)) }

@@ -3,6 +3,7 @@ package cell
 import (
 	"errors"
 	"fmt"
+	"go/token"
 	"io"
 	"runtime"
 	"strings"
@@ -93,5 +94,22 @@ func TestOldCellsAreRemembered(t *testing.T) {
 	run("type pile struct{ n, m int }\nfunc (p pile) top() int { return few + len(strings.ToUpper(\"abc\")) }")
 	if got := run("pile{}.top()").Value.Int(); got != 6 {
 		t.Errorf("the new method gives %d", got)
+	}
+}
+
+// TestALongSession runs cells as they come after half a million others, and one that is longer than a page of line numbers.
+func TestALongSession(t *testing.T) {
+	e, run := quiet(t)
+	for n := range 500_000 {
+		e.lineNumber(token.Position{Filename: fmt.Sprintf("earlier cell %d", n), Line: 1})
+	}
+	run("xs := []int{1, 2, 3}")
+	_, err := e.Run(t.Context(), "long", strings.Repeat("\n", 2*linesPerPage+7)+"_ = xs[len(xs)]")
+	var p *Panic
+	if !errors.As(err, &p) || len(p.Frames) == 0 {
+		t.Fatalf("%v", err)
+	}
+	if at := p.Frames[0].Pos; at.Filename != "long" || at.Line != 2*linesPerPage+8 {
+		t.Errorf("the fault is told of %v", at)
 	}
 }
