@@ -3,15 +3,14 @@ package eval
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"banter/internal/progress"
+	"banter/internal/shipped"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/adapter"
 	"banter/stdlib/lm/chattemplate"
@@ -22,38 +21,9 @@ import (
 // replies returns the replies in a shipped stream's ground truth with the sentences that caused them.
 func replies(t testing.TB, stream string) []Example {
 	t.Helper()
-	dir := filepath.Join("../../testdata/streams", stream)
-	var truth struct {
-		Sentences []struct{ Text string }
-		Messages  []struct {
-			ID, Kind string
-			Sentence int
-		}
-	}
-	var chat struct {
-		Comments []struct {
-			ID      string `json:"_id"`
-			Message struct{ Body string }
-		}
-	}
-	for name, into := range map[string]any{"truth.json": &truth, "chat.json": &chat} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(data, into); err != nil {
-			t.Fatal(err)
-		}
-	}
-	body := map[string]string{}
-	for _, c := range chat.Comments {
-		body[c.ID] = c.Message.Body
-	}
 	var out []Example
-	for _, m := range truth.Messages {
-		if m.Kind == "reply" {
-			out = append(out, Example{ID: m.ID, Stream: stream, Prompt: truth.Sentences[m.Sentence].Text, Response: body[m.ID]})
-		}
+	for _, r := range shipped.Replies(t, filepath.Join("../../testdata/streams", stream)) {
+		out = append(out, Example{ID: r.ID, Stream: stream, Prompt: r.Prompt, Response: r.Text})
 	}
 	return out
 }

@@ -1,12 +1,11 @@
 package train
 
 import (
-	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"banter/internal/shipped"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/tokenizer"
@@ -31,37 +30,10 @@ func openFormat(t testing.TB, m *lm.Model) Format {
 // streamReplies returns the replies in a shipped stream's ground truth to the sentences that caused them.
 func streamReplies(t testing.TB, stream string) []Example {
 	t.Helper()
-	dir := filepath.Join("../../testdata/streams", stream)
-	var truth struct {
-		Sentences []struct{ Text string }
-		Messages  []struct {
-			ID, Kind string
-			Sentence int
-		}
-	}
-	var chat struct {
-		Comments []struct {
-			ID      string `json:"_id"`
-			Message struct{ Body string }
-		}
-	}
-	for name, into := range map[string]any{"truth.json": &truth, "chat.json": &chat} {
-		data, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(data, into); err != nil {
-			t.Fatal(err)
-		}
-	}
-	bodies := map[string]string{}
-	for _, c := range chat.Comments {
-		bodies[c.ID] = c.Message.Body
-	}
 	var examples []Example
-	for _, m := range truth.Messages {
-		if body := strings.TrimSpace(bodies[m.ID]); m.Kind == "reply" && body != "" {
-			examples = append(examples, Example{ID: m.ID, Prompt: truth.Sentences[m.Sentence].Text, Response: body})
+	for _, r := range shipped.Replies(t, filepath.Join("../../testdata/streams", stream)) {
+		if body := strings.TrimSpace(r.Text); body != "" {
+			examples = append(examples, Example{ID: r.ID, Prompt: r.Prompt, Response: body})
 		}
 	}
 	return examples

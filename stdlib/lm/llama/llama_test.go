@@ -2,7 +2,6 @@ package llama_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"banter/internal/shipped"
 	"banter/internal/worker"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/adapter"
@@ -95,37 +95,9 @@ func write(t testing.TB, a *adapter.Adapter, base lm.Config) string {
 // replies returns the replies in a shipped stream's ground truth with the sentences that caused them.
 func replies(t testing.TB, stream string) []train.Example {
 	t.Helper()
-	var truth struct {
-		Sentences []struct{ Text string }
-		Messages  []struct {
-			ID, Kind string
-			Sentence int
-		}
-	}
-	var chat struct {
-		Comments []struct {
-			ID      string `json:"_id"`
-			Message struct{ Body string }
-		}
-	}
-	for name, into := range map[string]any{"truth.json": &truth, "chat.json": &chat} {
-		data, err := os.ReadFile(filepath.Join("../../../testdata/streams", stream, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(data, into); err != nil {
-			t.Fatal(err)
-		}
-	}
-	body := map[string]string{}
-	for _, c := range chat.Comments {
-		body[c.ID] = c.Message.Body
-	}
 	var out []train.Example
-	for _, m := range truth.Messages {
-		if m.Kind == "reply" {
-			out = append(out, train.Example{ID: m.ID, Prompt: truth.Sentences[m.Sentence].Text, Response: body[m.ID]})
-		}
+	for _, r := range shipped.Replies(t, filepath.Join("../../../testdata/streams", stream)) {
+		out = append(out, train.Example{ID: r.ID, Prompt: r.Prompt, Response: r.Text})
 	}
 	return out
 }
