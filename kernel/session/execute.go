@@ -68,6 +68,15 @@ func (s *Session) execute(ctx context.Context, sh *shell, m *wire.Message) (abor
 		s.reply(m, "execute_reply", describe(err))
 		return nil
 	}
+	// An interrupt finds the cell before a front-end can hear of it: one that came in between would be lost.
+	r := &run{request: m, allowStdin: orTrue(q.AllowStdin)}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	r.bars = newBoard(s, r)
+	r.ctx = progress.With(r.ctx, r.bars.report)
+	s.running.Store(r, struct{}{})
+	defer s.running.Delete(r)
+
 	store := orTrue(q.StoreHistory) && !q.Silent
 	number := s.count.Load()
 	blank := strings.TrimSpace(q.Code) == ""
@@ -81,14 +90,6 @@ func (s *Session) execute(ctx context.Context, sh *shell, m *wire.Message) (abor
 		s.reply(m, "execute_reply", executeReply{Status: "ok", Count: number, Payload: []page{}, UserExpressions: map[string]any{}})
 		return nil
 	}
-	r := &run{request: m, allowStdin: orTrue(q.AllowStdin)}
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	defer r.cancel(nil)
-	r.bars = newBoard(s, r)
-	r.ctx = progress.With(r.ctx, r.bars.report)
-	s.running.Store(r, struct{}{})
-	defer s.running.Delete(r)
-
 	reply, shown, err := s.perform(r, &q, number)
 	s.settle()
 	s.outlet.end()
