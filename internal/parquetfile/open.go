@@ -10,8 +10,9 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// Open opens a table. Page indexes and Bloom filters are left alone: nothing needs them. Only the ways to compress that
-// Banter uses are taken: the library's LZ4 decoder takes ever more memory for a damaged page.
+// Open opens a table whose reading takes memory in proportion to its size, whatever it claims. Page indexes and Bloom
+// filters are left alone: nothing needs them. Of the ways to compress only the one that Banter uses is taken: the others'
+// decoders make room for what a damaged page asks for.
 func Open(r io.ReaderAt, size int64) (*parquet.File, error) {
 	if err := checkFooter(r, size); err != nil {
 		return nil, err
@@ -23,11 +24,14 @@ func Open(r io.ReaderAt, size int64) (*parquet.File, error) {
 	for _, g := range f.Metadata().RowGroups {
 		for _, c := range g.Columns {
 			switch c.MetaData.Codec {
-			case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd:
+			case format.Uncompressed, format.Zstd:
 			default:
 				return nil, fmt.Errorf("column %v is compressed by %v, which Banter does not write", c.MetaData.PathInSchema, c.MetaData.Codec)
 			}
 		}
+	}
+	if err := checkPages(r, size, f); err != nil {
+		return nil, err
 	}
 	return f, nil
 }
