@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"banter/kernel/install"
 	"banter/kernel/session"
 	"banter/kernel/wire"
+	"banter/kernel/wire/prebind"
 )
 
 type kernelCmd struct {
@@ -138,6 +140,7 @@ func serveKernel(ctx context.Context, connectionFile, store string) error {
 	}
 	return session.Serve(ctx, session.Options{
 		Connection:     connection,
+		Listen:         listen,
 		ConnectionFile: connectionFile,
 		NewEvaluator:   session.Cells(dsl.Config{Store: store}, "banter/dsl"),
 		Version:        version(),
@@ -145,6 +148,16 @@ func serveKernel(ctx context.Context, connectionFile, store string) error {
 		StateDir:       filepath.Join(state, "kernels"),
 		Capture:        true,
 	})
+}
+
+// listen opens a socket of the kernel, or takes it where it has been opened already, long before main.
+func listen(network, address string) (net.Listener, error) {
+	f := prebind.Take(address)
+	if f == nil {
+		return net.Listen(network, address)
+	}
+	defer f.Close() // the listener has a descriptor of its own
+	return net.FileListener(f)
 }
 
 // version is this program's.

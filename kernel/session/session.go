@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -24,7 +25,8 @@ type Streams struct {
 // Options of a kernel.
 type Options struct {
 	Connection     wire.Connection
-	ConnectionFile string // its path, by which a restarted kernel knows its predecessor; may be empty
+	Listen         func(network, address string) (net.Listener, error) // opens a socket; nil: net.Listen
+	ConnectionFile string                                              // its path, by which a restarted kernel knows its predecessor; may be empty
 	// NewEvaluator makes what runs cells. It is called once, after the sockets are open.
 	NewEvaluator func(Streams, *Notebook) (Evaluator, error)
 	Version      string // of Banter, for the banner
@@ -80,7 +82,7 @@ func Serve(ctx context.Context, o Options) error {
 		s.capture, s.log = c, log
 		defer c.stop()
 	}
-	front, err := wire.Listen(o.Connection, wire.Options{Notes: s.note, State: s.state})
+	front, err := wire.Listen(o.Connection, wire.Options{Notes: s.note, State: s.state, Listen: o.Listen})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,9 @@ type Options struct {
 	// State, if set, says whether the kernel is "starting", "busy" or "idle". A new subscriber to status messages is told,
 	// so that a front-end that connects late, or again after a restart, need not wait for something to happen.
 	State func() string
-	Notes func(string) // hears of refused messages and connections; may be called from many goroutines; may be nil
+	// Listen opens a socket; nil: net.Listen.
+	Listen func(network, address string) (net.Listener, error)
+	Notes  func(string) // hears of refused messages and connections; may be called from many goroutines; may be nil
 }
 
 // Front is the kernel's side of the five sockets.
@@ -37,6 +39,9 @@ type Front struct {
 func Listen(c Connection, o Options) (*Front, error) {
 	if o.Limits == (Limits{}) {
 		o.Limits = DefaultLimits()
+	}
+	if o.Listen == nil {
+		o.Listen = net.Listen
 	}
 	f := &Front{
 		state:     o.State,
@@ -73,16 +78,18 @@ func Listen(c Connection, o Options) (*Front, error) {
 		if network == "unix" {
 			clearStale(address)
 		}
-		opened, err := listen(network, address, s.kind, s.lim, f.ledger)
-		if err == nil && network == "unix" {
-			err = os.Chmod(address, 0o600)
+		listener, err := o.Listen(network, address)
+		if err == nil {
+			*s.to = serve(listener, s.kind, s.lim, f.ledger)
+			if network == "unix" {
+				err = os.Chmod(address, 0o600)
+			}
 		}
 		if err != nil {
 			f.Close(0)
 			return nil, &problem.Error{Op: "listen for " + s.name, Path: address, Err: err,
 				Fix: "see what else listens there, and start the kernel again"}
 		}
-		*s.to = opened
 	}
 	return f, nil
 }

@@ -37,15 +37,12 @@ type socket struct {
 	closed  bool
 }
 
-func listen(network, address string, k kind, lim Limits, notes *ledger) (*socket, error) {
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return nil, err
-	}
+// serve accepts clients from now on.
+func serve(l net.Listener, k kind, lim Limits, notes *ledger) *socket {
 	s := &socket{kind: k, limits: lim, listener: l, ledger: notes, done: make(chan struct{})}
 	s.work.Add(1)
 	go s.accept()
-	return s, nil
+	return s
 }
 
 func (s *socket) accept() {
