@@ -13,9 +13,9 @@ import (
 	"sync"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 
 	"banter/internal/problem"
+	"banter/internal/wholefile"
 )
 
 const (
@@ -237,7 +237,7 @@ func writeHistory(path string, entries []historyEntry) error {
 		}
 		b = append(append(b, line...), '\n')
 	}
-	return renameio.WriteFile(path, b, 0o600)
+	return wholefile.WriteBytes(path, 0o600, b)
 }
 
 // glob matches the whole of s against a pattern of *, ? and plain text, in time |pattern|·|s| at most.

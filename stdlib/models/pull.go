@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/google/renameio/v2"
 
 	"banter/internal/problem"
 	"banter/internal/progress"
+	"banter/internal/wholefile"
 )
 
 // Puller fetches models. The zero value is ready.
@@ -125,7 +125,7 @@ func (p *Puller) file(ctx context.Context, path string, f File) error {
 	if err := syncFile(part); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path+recordSuffix, []byte(sum+"  "+filepath.Base(path)+"\n"), 0o644); err != nil {
+	if err := wholefile.WriteBytes(path+recordSuffix, 0o644, []byte(sum+"  "+filepath.Base(path)+"\n")); err != nil {
 		return err
 	}
 	return os.Rename(part, path)

@@ -18,7 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"github.com/google/renameio/v2"
+	"banter/internal/wholefile"
 )
 
 // The release of ECharts (Apache License 2.0) that charts are made for, and the SHA-256 of its dist/echarts.min.js.
@@ -77,7 +77,7 @@ func fetch(to string) error {
 	if err := w.Close(); err != nil {
 		return err
 	}
-	return renameio.WriteFile(to, packed.Bytes(), 0o644)
+	return wholefile.WriteBytes(to, 0o644, packed.Bytes())
 }
 
 func sum(b []byte) string {
