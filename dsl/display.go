@@ -370,7 +370,10 @@ func (sc Scored) MimeBundle() map[string]any {
 		row := make([]chart.Cell, 9)
 		row[0] = chart.TextCell(name)
 		if w != nil {
-			row[1], row[2] = percent(w.WER), chart.Cell{Text: fmt.Sprintf("%d ms", w.StartErrorMedianMS), Number: float64(w.StartErrorMedianMS), Sort: true}
+			row[1] = percent(w.WER)
+			if w.Timed > 0 { // else the cell stays empty: words of a cue have no times of their own
+				row[2] = chart.Cell{Text: fmt.Sprintf("%d ms", w.StartErrorMedianMS), Number: float64(w.StartErrorMedianMS), Sort: true}
+			}
 		}
 		if p != nil {
 			row[3], row[4], row[5], row[6] = percent(p.Precision), percent(p.Recall), percent(p.F1), chart.NumberCell(p.AUC)

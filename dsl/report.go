@@ -235,9 +235,14 @@ func (t Transcripts) tell(r *chart.Report, score *Scored) {
 	if score != nil && score.Words != nil {
 		w := score.Words
 		cards = append(cards,
-			chart.Card{Label: "words right", Value: share(float64(w.Correct) / float64(max(1, w.Words))), Detail: fmt.Sprintf("of %d spoken; word error rate %s", w.Words, share(w.WER)), Tone: chart.Green},
-			chart.Card{Label: "word start error", Value: fmt.Sprintf("%d ms", w.StartErrorMedianMS), Detail: "median of the worst stream"},
-			chart.Card{Label: "starts within 200 ms", Value: share(w.Within200MS)})
+			chart.Card{Label: "words right", Value: share(float64(w.Correct) / float64(max(1, w.Words))), Detail: fmt.Sprintf("of %d spoken; word error rate %s", w.Words, share(w.WER)), Tone: chart.Green})
+		if w.Timed > 0 {
+			cards = append(cards,
+				chart.Card{Label: "word start error", Value: fmt.Sprintf("%d ms", w.StartErrorMedianMS), Detail: "median of the worst stream"},
+				chart.Card{Label: "starts within 200 ms", Value: share(w.Within200MS), Detail: fmt.Sprintf("of %d words with times", w.Timed)})
+		} else {
+			cards = append(cards, chart.Card{Label: "word start error", Value: "not known", Detail: "the transcripts have times for whole cues or segments, none for words"})
+		}
 	}
 	sec.Cards(cards...)
 	if withheld != "" {

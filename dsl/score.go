@@ -32,9 +32,10 @@ type WordScore struct {
 	Words              int     `json:"words"`   // spoken
 	Correct            int     `json:"correct"` // recognised
 	WER                float64 `json:"wer"`
-	StartErrorMedianMS int64   `json:"start_error_median_ms"`
+	Timed              int     `json:"timed"`                 // recognised and with a time of their own, which those of a cue or segment lack
+	StartErrorMedianMS int64   `json:"start_error_median_ms"` // over the timed words, as all that follows; 0 where there are none
 	StartErrorP90MS    int64   `json:"start_error_p90_ms"`
-	Within200MS        float64 `json:"within_200_ms"` // share of correct words whose start is so near
+	Within200MS        float64 `json:"within_200_ms"` // share of words whose start is so near
 }
 
 // PairScore compares pairs with the replies that the truth knows. A pair is right when its message is a reply and the
@@ -201,15 +202,16 @@ type pooledWords struct {
 }
 
 func (p *pooledWords) add(s speech.Score) *WordScore {
-	w := WordScore{Words: s.Words, Correct: s.Correct, WER: round(s.WER()), StartErrorMedianMS: s.StartErrorMedian.Milliseconds(),
+	w := WordScore{Words: s.Words, Correct: s.Correct, WER: round(s.WER()), Timed: s.Timed, StartErrorMedianMS: s.StartErrorMedian.Milliseconds(),
 		StartErrorP90MS: s.StartErrorP90.Milliseconds(), Within200MS: round(s.Within200ms)}
 	p.n++
 	p.sum.Words += w.Words
 	p.sum.Correct += w.Correct
+	p.sum.Timed += w.Timed
 	p.wer += s.WER() * float64(s.Words)
 	p.sum.StartErrorMedianMS = max(p.sum.StartErrorMedianMS, w.StartErrorMedianMS)
 	p.sum.StartErrorP90MS = max(p.sum.StartErrorP90MS, w.StartErrorP90MS)
-	p.sum.Within200MS += w.Within200MS * float64(w.Correct)
+	p.sum.Within200MS += w.Within200MS * float64(w.Timed)
 	return &w
 }
 
@@ -219,6 +221,6 @@ func (p *pooledWords) total() *WordScore {
 	}
 	w := p.sum
 	w.WER = round(p.wer / float64(max(1, w.Words)))
-	w.Within200MS = round(w.Within200MS / float64(max(1, w.Correct)))
+	w.Within200MS = round(w.Within200MS / float64(max(1, w.Timed)))
 	return &w
 }

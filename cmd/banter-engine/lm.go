@@ -3,24 +3,19 @@
 package main
 
 /*
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <llama.h>
-
-struct lm_watch { atomic_int stop; };
-static bool lm_abort(void *user) { return atomic_load(&((struct lm_watch *)user)->stop) != 0; }
-static void lm_stop(struct lm_watch *w) { atomic_store(&w->stop, 1); }
+#include "watch.h"
 
 static struct llama_context *open_context(struct llama_model *m, uint32_t n_ctx, uint32_t n_batch, uint32_t n_outputs,
-		int threads, bool embeddings, struct lm_watch *w) {
+		int threads, struct lm_watch *w) {
 	struct llama_context_params p = llama_context_default_params();
 	p.n_ctx = n_ctx;
 	p.n_batch = n_batch;
-	p.n_ubatch = embeddings ? n_batch : (n_batch < 512 ? n_batch : 512); // pooling needs a text in one piece
+	p.n_ubatch = n_batch < 512 ? n_batch : 512;
 	p.n_outputs_max = n_outputs;
 	p.n_threads = threads;
 	p.n_threads_batch = threads;
-	p.embeddings = embeddings;
 	p.no_perf = true;
 	p.abort_callback = lm_abort;
 	p.abort_callback_data = w;
@@ -137,7 +132,7 @@ type session struct {
 }
 
 // open makes room for n tokens. With outputs set, each token of a batch gives logits and not the last alone.
-func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, embeddings bool) (*session, error) {
+func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs bool) (*session, error) {
 	if limit := int(C.llama_model_n_ctx_train(m.c)); limit > 0 && n > limit {
 		return nil, &worker.Failure{Path: m.path, Message: fmt.Sprintf("%d tokens are more than the %d that the model was trained on", n, limit), Fix: "shorten the text"}
 	}
@@ -147,15 +142,12 @@ func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, 
 	}
 	s := &session{m: m, batch: min(max(n, 1), 512), done: make(chan struct{}), quit: make(chan struct{})}
 	s.watch = (*C.struct_lm_watch)(C.calloc(1, C.size_t(unsafe.Sizeof(C.struct_lm_watch{}))))
-	if embeddings { // pooling needs a text in one piece
-		s.batch = max(n, 1)
-	}
 	nOut := 1
-	if outputs || embeddings {
+	if outputs {
 		nOut = s.batch
 	}
 	takeError("")
-	s.c = C.open_context(m.c, C.uint32_t(max(n, 1)), C.uint32_t(s.batch), C.uint32_t(nOut), threads(p.Threads), C.bool(embeddings), s.watch)
+	s.c = C.open_context(m.c, C.uint32_t(max(n, 1)), C.uint32_t(s.batch), C.uint32_t(nOut), threads(p.Threads), s.watch)
 	if s.c == nil {
 		C.free(unsafe.Pointer(s.watch))
 		return nil, &worker.Failure{Path: m.path, Message: "llama.cpp could not make room for its work: " + takeError("no reason given"), Fix: "use a smaller model or a shorter text"}
@@ -171,6 +163,12 @@ func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, 
 			return nil, &worker.Failure{Path: p.Adapter, Message: "the adapter cannot be used: " + takeError("no reason given")}
 		}
 	}
+	s.heed(ctx)
+	return s, nil
+}
+
+// heed has the session's work stop soon after ctx is done.
+func (s *session) heed(ctx context.Context) {
 	go func() {
 		defer close(s.quit)
 		select {
@@ -179,7 +177,6 @@ func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs, 
 			C.lm_stop(s.watch)
 		}
 	}()
-	return s, nil
 }
 
 func (s *session) close() {
@@ -354,7 +351,7 @@ func generate(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		}
 		p.MaxTokens = min(p.MaxTokens, limit-len(ids))
 	}
-	s, err := m.open(ctx, &p.LMParams, len(ids)+max(p.MaxTokens, 0), false, false)
+	s, err := m.open(ctx, &p.LMParams, len(ids)+max(p.MaxTokens, 0), false)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -435,7 +432,7 @@ func score(ctx context.Context, r *worker.Request) (any, []byte, error) {
 	if len(ids) < 2 {
 		return result, nil, nil
 	}
-	s, err := m.open(ctx, &p.LMParams, len(ids), true, false)
+	s, err := m.open(ctx, &p.LMParams, len(ids), true)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -451,85 +448,6 @@ func score(ctx context.Context, r *worker.Request) (any, []byte, error) {
 		return nil, nil, err
 	}
 	return result, nil, nil
-}
-
-func embed(ctx context.Context, r *worker.Request) (any, []byte, error) {
-	var p native.EmbedParams
-	if err := json.Unmarshal(r.Params, &p); err != nil {
-		return nil, nil, err
-	}
-	m, done, err := useLM(&p.LMParams)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer done()
-	width := int(C.llama_model_n_embd(m.c))
-	all := make([]float32, 0, width*len(p.Texts))
-	for i, text := range p.Texts {
-		v, err := m.vector(ctx, &p.LMParams, text, width)
-		if err != nil {
-			return nil, nil, err
-		}
-		all = append(all, v...)
-		progress.Tell(ctx, progress.Report{Done: int64(i + 1), Total: int64(len(p.Texts)), Unit: "texts"})
-	}
-	return &native.Embedding{Count: len(p.Texts), Width: width}, native.Bytes(all), nil
-}
-
-// vector is text's embedding: the model's own pooling, or the mean over its tokens for a model without one. A text that is
-// too long for the model is cut; an empty one is the zero vector.
-func (m *lmModel) vector(ctx context.Context, p *native.LMParams, text string, width int) ([]float32, error) {
-	ids, err := m.tokens(text, true)
-	if err != nil {
-		return nil, err
-	}
-	if limit := int(C.llama_model_n_ctx_train(m.c)); limit > 0 && len(ids) > limit {
-		ids = ids[:limit]
-	}
-	sum := make([]float64, width)
-	if len(ids) > 0 {
-		s, err := m.open(ctx, p, len(ids), true, true)
-		if err != nil {
-			return nil, err
-		}
-		defer s.close()
-		pooled := false
-		add := func(v *C.float) {
-			for j, x := range unsafe.Slice((*float32)(v), width) {
-				sum[j] += float64(x)
-			}
-		}
-		err = s.decode(ctx, ids, 0, func(i, row int) error {
-			if v := C.llama_get_embeddings_seq(s.c, 0); v != nil {
-				if !pooled {
-					add(v)
-				}
-				pooled = true
-				return nil
-			}
-			v := C.llama_get_embeddings_ith(s.c, C.int32_t(row))
-			if v == nil {
-				return &worker.Failure{Path: m.path, Message: "the model gives no embeddings: " + takeError("no reason given")}
-			}
-			add(v)
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	var norm float64
-	for _, x := range sum {
-		norm += x * x
-	}
-	norm = math.Sqrt(norm)
-	out := make([]float32, width)
-	if norm > 0 {
-		for j, x := range sum {
-			out[j] = float32(x / norm)
-		}
-	}
-	return out, nil
 }
 
 // quantize writes a GGUF model anew with its matrices in another type.

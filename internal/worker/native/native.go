@@ -212,13 +212,17 @@ type QuantizeParams struct {
 	Threads int    `json:"threads"`
 }
 
-// EmbedParams ask for texts as vectors.
+// MaxEmbedTokens is how many tokens of a text are read for its vector, if the model does not read fewer.
+const MaxEmbedTokens = 512
+
+// EmbedParams ask for texts as vectors: what the model makes of a text's tokens, pooled as the model says, or their mean
+// where it says nothing.
 type EmbedParams struct {
 	LMParams
 	Texts []string `json:"texts"`
 }
 
-// Embedding says how to read the vectors: Count of them, Width numbers each, of length 1.
+// Embedding says how to read the vectors: Count of them, Width numbers each, of length 1; that of an empty text is zero.
 type Embedding struct {
 	Count int `json:"count"`
 	Width int `json:"width"`
