@@ -412,3 +412,41 @@ func TestWhy(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestEffectsAreNotSkipped: a predicate that counts is asked again each time.
+func TestEffectsAreNotSkipped(t *testing.T) {
+	l := newLab(t, "a")
+	count := 0
+	counting := Predicate{Keep: func(*Pair) bool { count++; return true }, Source: "n ++"}
+	before := 0
+	counting.Changed = func() string {
+		if count != before {
+			return "it changes n"
+		}
+		return ""
+	}
+	var asked []int
+	for range 2 {
+		before = count
+		out, err := l.say(func() { Filter(Align(Words(Load(l.streams), l.words)), counting) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = append(asked, count-before)
+		if out["filter"] != memo.Made {
+			t.Error("the filter was found, and its effect is missing")
+		}
+		if out["align"] != memo.Hit && len(asked) == 2 {
+			t.Error("what comes before the filter was made again")
+		}
+	}
+	if asked[0] == 0 || asked[0] != asked[1] {
+		t.Errorf("asked %v times", asked)
+	}
+	counting.Changed = func() string { return "" } // as where nothing was counted
+	for i, want := range []memo.Outcome{memo.Made, memo.Hit} {
+		if out, err := l.say(func() { Filter(Align(Words(Load(l.streams), l.words)), counting) }); err != nil || out["filter"] != want {
+			t.Errorf("without an effect, time %d: %v, %v", i+1, out["filter"], err)
+		}
+	}
+}

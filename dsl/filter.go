@@ -206,10 +206,20 @@ func Filter(pairs Pairs, rules ...any) Pairs {
 			n++
 		}
 	}
-	work := func(ctx context.Context, d *memo.Draft) error { return s.filterInto(ctx, d, pairs, stages) }
+	const runAnew = "this filter is run anew each time: %s"
+	work := func(ctx context.Context, d *memo.Draft) error {
+		if err := s.filterInto(ctx, d, pairs, stages); err != nil || uncacheable != "" {
+			return err
+		}
+		if effect := effectOf(stages); effect != "" {
+			s.note("filter", step.Label, runAnew, effect)
+			d.Anew(anewPart())
+		}
+		return nil
+	}
 	var m memo.Manifest
 	if uncacheable != "" {
-		s.note("filter", step.Label, "this filter is run anew each time: %s", uncacheable)
+		s.note("filter", step.Label, runAnew, uncacheable)
 		m, err = s.doAnew(step, work)
 	} else {
 		m, err = s.do(step, work)
@@ -218,6 +228,18 @@ func Filter(pairs Pairs, rules ...any) Pairs {
 		fail("filter", step.Label, err)
 	}
 	return Pairs{words: pairs.words, step: m, align: pairs.align}
+}
+
+// effectOf says what predicates changed while they ran, or is empty.
+func effectOf(stages []filterStep) string {
+	for _, st := range stages {
+		if p := st.predicate; p != nil && p.Changed != nil {
+			if effect := p.Changed(); effect != "" {
+				return effect
+			}
+		}
+	}
+	return ""
 }
 
 func filterStages(rules []any) ([]filterStep, error) {

@@ -20,6 +20,10 @@ type Predicate struct {
 	Source      string                          // the literal and all user functions that it reaches, in normal form
 	Captures    []Capture                       // the variables that it reads, with their values
 	Uncacheable string                          // why its result cannot be remembered, or empty
+
+	// Changed, asked after Keep, says what of Captures Keep changed, "it changes seen", or is empty. A result that comes
+	// with such an effect is not remembered: who finds it would go without the effect. nil: Keep changes nothing.
+	Changed func() string
 }
 
 // Capture is a variable that a predicate reads.
@@ -85,11 +89,16 @@ func (p *Predicate) apply(pairs []Pair) (kept []Pair, dropped []quality.Dropped,
 // remembered all the same, since keys are made of what was read and not of how it came about.
 func (s *Session) doAnew(step memo.Step, work func(context.Context, *memo.Draft) error) (memo.Manifest, error) {
 	step.Once = true
-	return s.do(step.With("anew", fmt.Sprintf("%d", anew.Add(1))+anewProcess), work)
+	step.Parts = append(slices.Clone(step.Parts), anewPart())
+	return s.do(step, work)
 }
 
-// A number and a process name a step that must not be found again.
+// anewPart is a part that no other step has: a number and a process.
+func anewPart() memo.Part {
+	return memo.Part{Name: "anew", Value: fmt.Sprintf("%d.%s", anewCount.Add(1), anewProcess)}
+}
+
 var (
-	anew        atomic.Int64
-	anewProcess = "." + rand.Text()
+	anewCount   atomic.Int64
+	anewProcess = rand.Text()
 )

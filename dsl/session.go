@@ -306,6 +306,9 @@ func (s *Session) do(step memo.Step, work func(context.Context, *memo.Draft) err
 	})
 	m, outcome, err := s.store.Do(ctx, step, work)
 	seconds := time.Since(began).Seconds()
+	if err == nil {
+		step.Parts, key = m.Parts, m.Key // work may have found that more belongs to them
+	}
 	s.mu.Lock()
 	s.steps = append(s.steps, Ran{step, key, outcome, seconds, err})
 	s.mu.Unlock()

@@ -22,6 +22,7 @@ type Draft struct {
 	dir   string
 	files []*draftFile
 	facts json.RawMessage
+	anew  []Part // see Anew
 }
 
 type draftFile struct {
@@ -133,6 +134,10 @@ func (d *Draft) Import(name, path string) error {
 	defer f.Close()
 	return d.Write(name, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
 }
+
+// Anew says that the step's key does not say all that this result depends on, or that it came with an effect that a later
+// hit would be without: part, which must be unlike that of any other step, enters its key, so that nobody finds it again.
+func (d *Draft) Anew(part Part) { d.anew = append(d.anew, part) }
 
 // Facts records small results in the manifest itself, so that they can be shown without reading an object.
 func (d *Draft) Facts(v any) error {

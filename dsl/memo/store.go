@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -338,7 +339,8 @@ func (s *Store) sound(d Digest, path string) {
 
 // Do returns the result of step: from the store, or the remote behind it, if it is there, else by work, which writes its
 // outputs into the draft.
-// If work fails, or an input changed while it ran, nothing is stored. While one process works on a key, others that
+// If work fails, or an input changed while it ran, nothing is stored. Where work calls [Draft.Anew], the manifest has
+// another key than the step. While one process works on a key, others that
 // want it wait, and then find it.
 func (s *Store) Do(ctx context.Context, step Step, work func(context.Context, *Draft) error) (Manifest, Outcome, error) {
 	key := step.Key()
@@ -361,7 +363,7 @@ func (s *Store) Do(ctx context.Context, step Step, work func(context.Context, *D
 		}
 	}
 	m, err := s.make(ctx, key, step, work)
-	if err == nil && !step.Once {
+	if err == nil && !step.Once && m.Key == key {
 		s.send(key)
 	}
 	return m, Made, err
@@ -394,8 +396,9 @@ func (s *Store) make(ctx context.Context, key Key, step Step, work func(context.
 			return Manifest{}, err
 		}
 	}
+	step.Parts = append(slices.Clone(step.Parts), d.anew...)
 	m := Manifest{
-		Format: manifestFormat, Key: key, Verb: step.Verb, Label: step.Label, Parts: sortedParts(step.Parts), Reads: step.Reads,
+		Format: manifestFormat, Key: step.Key(), Verb: step.Verb, Label: step.Label, Parts: sortedParts(step.Parts), Reads: step.Reads,
 		Facts: d.facts, Varies: step.Varies, Made: time.Now().UTC(), Seconds: time.Since(began).Seconds(),
 	}
 	// gc waits for this: objects that no manifest names yet must not be swept meanwhile.

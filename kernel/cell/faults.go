@@ -7,6 +7,8 @@ import (
 	"go/token"
 	"go/types"
 	"strings"
+
+	"banter/internal/reach"
 )
 
 // The interpreter says of a fault neither where in the function it happened nor which index it was. So operations that
@@ -126,7 +128,7 @@ func (c *checker) effects(n ast.Node, _ []ast.Node) {
 					return true
 				}
 			}
-			if f := c.l.callee(n); f != nil && f.Pkg() != nil && f.Signature().Recv() == nil && (purePackages[f.Pkg().Path()] || strings.HasPrefix(f.FullName(), "fmt.Sprint")) && c.plain(n.Args) {
+			if f := c.l.callee(n); f != nil && f.Pkg() != nil && f.Signature().Recv() == nil && (reach.Pure(f.Pkg().Path()) || strings.HasPrefix(f.FullName(), "fmt.Sprint")) && c.plain(n.Args) {
 				return true
 			}
 			c.impure = append(c.impure, n)

@@ -3,17 +3,18 @@ package cell
 import (
 	"fmt"
 	"go/ast"
-	"go/scanner"
 	"go/token"
 	"go/types"
 	"math"
 	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"unsafe"
 
 	"banter/dsl"
+	"banter/internal/reach"
 	"banter/kernel/cell/predicate"
 	"banter/stdlib/align"
 )
@@ -24,13 +25,11 @@ import (
 
 // passedFunc is such an argument, found while lowering.
 type passedFunc struct {
-	lit         *ast.FuncLit
-	info        *types.Info
-	pos         token.Position
-	source      string
-	names       []string
-	objects     []types.Object
-	uncacheable string
+	lit     *ast.FuncLit
+	info    *types.Info
+	pos     token.Position
+	reach   reach.Function
+	objects []types.Object // whose values it is given: all that are read, each once
 }
 
 var pairType = reflect.TypeFor[align.Pair]()
@@ -60,18 +59,18 @@ func (l *lowering) argument(x *ast.CallExpr, i int, a ast.Expr) string {
 			l.e.support.passing = append(l.e.support.passing, id)
 		}
 		l.e.support.mu.Unlock()
-		text = fmt.Sprintf("%s.Predicate(%d, %s", l.alias(supportPath), id, text)
-		for j, obj := range p.objects {
+		var names []string
+		for _, obj := range p.objects {
 			name := l.global(obj)
 			if name == "" {
 				name = l.renamed[obj]
 			}
 			if name == "" {
-				name = local(p.names[j])
+				name = local(obj.Name())
 			}
-			text += ", " + name
+			names = append(names, name)
 		}
-		return text + ")"
+		return fmt.Sprintf("%s.Predicate(%d, %s, func() []any { return %s.Values(%s) })", l.alias(supportPath), id, text, l.alias(supportPath), strings.Join(names, ", "))
 	}
 	return l.shown(x, i, a, text)
 }
@@ -135,119 +134,35 @@ func (l *lowering) calleeIsVerb(x *ast.CallExpr) bool {
 	return ok && f.Pkg() != nil && f.Pkg().Path() == "banter/dsl"
 }
 
-// purePackages hold functions whose results depend on their arguments alone.
-var purePackages = map[string]bool{
-	"strings": true, "bytes": true, "unicode": true, "unicode/utf8": true, "unicode/utf16": true, "math": true, "math/bits": true,
-	"math/cmplx": true, "strconv": true, "slices": true, "maps": true, "sort": true, "cmp": true, "regexp": true, "html": true, "errors": true,
-}
-
 // identify collects what a passed function depends on.
 func (l *lowering) identify(p *passedFunc, a ast.Expr) {
-	lit, ok := ast.Unparen(a).(*ast.FuncLit)
-	seen := map[string]bool{}
-	captured := map[types.Object]bool{}
-	var sources []string
-	var visit func(n ast.Node, info *types.Info, own func(types.Object) bool)
-	visit = func(n ast.Node, info *types.Info, own func(types.Object) bool) {
-		ast.Inspect(n, func(n ast.Node) bool {
-			id, ok := n.(*ast.Ident)
-			if !ok {
-				return true
-			}
-			switch obj := info.Uses[id].(type) {
-			case *types.Var:
-				switch {
-				case obj.IsField() || own(obj):
-				case obj.Pkg() != nil && obj.Pkg().Path() != "main":
-					p.uncacheable = fmt.Sprintf("it reads the variable %s.%s", obj.Pkg().Name(), obj.Name())
-				case !captured[obj]:
-					captured[obj] = true
-					p.objects = append(p.objects, obj)
-				}
-			case *types.Func:
-				if obj.Pkg() == nil {
-					break
-				}
-				if obj.Pkg().Path() != "main" {
-					duration := obj.Pkg().Path() == "time" && strings.HasPrefix(obj.FullName(), "(time.Duration)")
-					if !purePackages[obj.Pkg().Path()] && !duration {
-						p.uncacheable = "it calls " + obj.FullName()
-					}
-					break
-				}
-				name := obj.Name()
-				if recv := obj.Signature().Recv(); recv != nil {
-					t := recv.Type()
-					if ptr, ok := t.(*types.Pointer); ok {
-						t = ptr.Elem()
-					}
-					if named, ok := types.Unalias(t).(*types.Named); ok {
-						name = named.Obj().Name() + "." + name
-					} else {
-						p.uncacheable = "it calls a method of an interface"
-					}
-					if types.IsInterface(t) {
-						p.uncacheable = "it calls a method of an interface"
-					}
-				}
-				if seen[name] {
-					break
-				}
-				seen[name] = true
-				ent := l.e.pending(name)
-				if ent == nil || ent.fn == nil || ent.info == nil {
-					p.uncacheable = "it calls " + name
-					break
-				}
-				sources = append(sources, l.e.normal(ent.fn, ent.info))
-				visit(ent.fn, ent.info, within(ent.fn))
-			case *types.Const:
-				if obj.Pkg() != nil && obj.Pkg().Path() == "main" && !seen["const "+obj.Name()] {
-					seen["const "+obj.Name()] = true
-					sources = append(sources, "const "+obj.Name()+" = "+obj.Val().ExactString())
-				}
-			case *types.TypeName:
-				if obj.Pkg() != nil && obj.Pkg().Path() == "main" && !seen["type "+obj.Name()] {
-					seen["type "+obj.Name()] = true
-					sources = append(sources, "type "+obj.Name()+" "+types.TypeString(obj.Type().Underlying(), nil))
-				}
-			}
-			return true
-		})
-	}
-	if ok {
+	if lit, ok := ast.Unparen(a).(*ast.FuncLit); ok {
 		p.lit = lit
-		p.source = l.e.normal(lit, l.info)
-		visit(lit, l.info, within(lit))
-	} else if id, isName := ast.Unparen(a).(*ast.Ident); isName {
-		if f, isFunc := l.object(id).(*types.Func); isFunc {
-			visit(id, l.info, func(types.Object) bool { return false })
-			p.source = f.Name()
-		} else {
-			p.uncacheable = fmt.Sprintf("%s is a variable that holds a function: write the function where it is used", id.Name)
-		}
-	} else {
-		p.uncacheable = "the function is the result of an expression: write it where it is used"
 	}
-	sort.Strings(sources)
-	p.source = strings.Join(append([]string{p.source}, sources...), "\n")
-	sort.SliceStable(p.objects, func(i, j int) bool { return p.objects[i].Name() < p.objects[j].Name() })
-	for _, obj := range p.objects {
-		p.names = append(p.names, obj.Name())
-		if l.global(obj) == "" && !l.visible(obj) {
-			p.uncacheable = "it reads " + obj.Name()
-		}
-	}
-	if p.uncacheable != "" {
-		var keep []types.Object
-		var names []string
-		for i, obj := range p.objects {
-			if l.global(obj) != "" || l.visible(obj) {
-				keep, names = append(keep, obj), append(names, p.names[i])
+	p.reach = reach.Of(a, l.info, reach.Program{
+		Fset: l.e.fset,
+		Text: func(f *token.File) string { return l.e.texts[f] },
+		Function: func(name string) (*ast.FuncDecl, *types.Info) {
+			if ent := l.e.pending(name); ent != nil {
+				return ent.fn, ent.info
 			}
+			return nil, nil
+		},
+	})
+	var seen []reach.Read
+	for _, r := range p.reach.Reads {
+		if l.global(r.Var) == "" && !l.visible(r.Var) {
+			if p.reach.Unknown == "" {
+				p.reach.Unknown = "it reads " + r.Name
+			}
+			continue
 		}
-		p.objects, p.names = keep, names
+		seen = append(seen, r)
+		if !slices.Contains(p.objects, types.Object(r.Var)) {
+			p.objects = append(p.objects, r.Var)
+		}
 	}
+	p.reach.Reads = seen
 }
 
 // visible reports whether a local variable can be named where the call stands.
@@ -255,85 +170,35 @@ func (l *lowering) visible(obj types.Object) bool {
 	return l.info.Defs != nil && obj.Parent() != nil && !l.e.isTop(obj)
 }
 
-// within reports whether an object is declared inside n.
-func within(n ast.Node) func(types.Object) bool {
-	return func(obj types.Object) bool { return n.Pos() <= obj.Pos() && obj.Pos() < n.End() }
-}
-
-// normal is the source of n without comments and with one blank between tokens. The names of the dsl stand without their
-// package, as in cells: so a recipe that imports it says the same.
-func (e *Evaluator) normal(n ast.Node, info *types.Info) string {
-	tf := e.fset.File(n.Pos())
-	text := e.texts[tf]
-	from, to := int(n.Pos())-tf.Base(), int(n.End())-tf.Base()
-	if d, ok := n.(*ast.FuncDecl); ok { // without its doc comment
-		from = int(d.Type.Func) - tf.Base()
-	}
-	src := text[from:to]
-	qualifiers := map[int]bool{}
-	ast.Inspect(n, func(n ast.Node) bool {
-		if x, ok := n.(*ast.SelectorExpr); ok {
-			if id, ok := x.X.(*ast.Ident); ok {
-				if pkg, ok := info.Uses[id].(*types.PkgName); ok && pkg.Imported().Path() == "banter/dsl" {
-					qualifiers[int(id.Pos())-tf.Base()-from] = true
-				}
-			}
-		}
-		return true
-	})
-	var s scanner.Scanner
-	file := token.NewFileSet().AddFile("", -1, len(src))
-	s.Init(file, []byte(src), nil, 0)
-	var b strings.Builder
-	var before token.Token
-	for {
-		pos, t, lit := s.Scan()
-		if t == token.IDENT && qualifiers[file.Offset(pos)] {
-			s.Scan() // its period
-			continue
-		}
-		if t == token.EOF {
-			return b.String()
-		}
-		if t == token.SEMICOLON {
-			before = t
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte(' ')
-		}
-		if before == token.SEMICOLON && t != token.RBRACE && t != token.RPAREN {
-			b.WriteString("; ")
-		}
-		if lit == "" || t.IsOperator() {
-			lit = t.String()
-		}
-		if t == token.COMMA {
-			lit = ","
-		}
-		b.WriteString(lit)
-		before = t
-	}
-}
-
 // predicate makes the dsl's form of a passed function, at the moment of the call.
-func (s *support) predicate(id int, keep func(align.Pair) bool, values ...any) any {
+func (s *support) predicate(id int, keep func(align.Pair) bool, values func() []any) any {
 	s.mu.Lock()
 	p := s.passed[id]
 	s.mu.Unlock()
 	if p == nil { // of a cell that was left behind while it ran
 		panic(stopped{})
 	}
-	out := dsl.Predicate{Keep: func(pair *dsl.Pair) bool { return keep(*pair) }, Source: p.source, Uncacheable: p.uncacheable}
+	out := dsl.Predicate{Keep: func(pair *dsl.Pair) bool { return keep(*pair) }, Source: p.reach.Source, Uncacheable: p.reach.Unknown}
 	captures := map[types.Object]reflect.Value{}
-	for i, name := range p.names {
-		v := reflect.ValueOf(values[i])
-		captures[p.objects[i]] = v
-		text, err := canonical(v, 0)
-		if err != "" && out.Uncacheable == "" {
-			out.Uncacheable = fmt.Sprintf("it reads %s, which holds %s", name, err)
+	for i, v := range values() {
+		captures[p.objects[i]] = reflect.ValueOf(v)
+	}
+	var trouble string
+	if out.Captures, trouble = p.captures(captures); trouble != "" && out.Uncacheable == "" {
+		out.Uncacheable = trouble
+	}
+	out.Changed = func() string {
+		now := map[types.Object]reflect.Value{}
+		for i, v := range values() {
+			now[p.objects[i]] = reflect.ValueOf(v)
 		}
-		out.Captures = append(out.Captures, dsl.Capture{Name: name, Type: types.TypeString(p.objects[i].Type(), nil), Value: text})
+		list, trouble := p.captures(now)
+		for i, c := range list {
+			if i < len(out.Captures) && c != out.Captures[i] {
+				return "it changes " + c.Name
+			}
+		}
+		return trouble
 	}
 	note := ""
 	if p.lit != nil {
@@ -362,6 +227,28 @@ func (s *support) predicate(id int, keep func(align.Pair) bool, values ...any) a
 		s.observe(out)
 	}
 	return out
+}
+
+// captures are the values that a function reads from outside of itself; trouble says what has no such form.
+func (p *passedFunc) captures(values map[types.Object]reflect.Value) (list []dsl.Capture, trouble string) {
+	for _, r := range p.reach.Reads {
+		v := values[r.Var]
+		for _, f := range r.Fields {
+			if v.Kind() == reflect.Pointer {
+				v = v.Elem()
+			}
+			if !v.IsValid() {
+				break // behind a nil pointer, at which the function will panic
+			}
+			v = v.Field(f)
+		}
+		text, why := canonical(v, 0)
+		if why != "" && trouble == "" {
+			trouble = fmt.Sprintf("it reads %s, which holds %s", r.Name, why)
+		}
+		list = append(list, dsl.Capture{Name: r.Name, Type: types.TypeString(r.Type, nil), Value: text})
+	}
+	return list, trouble
 }
 
 // canonical writes a value so that equal values give equal text; trouble says what has no such form.

@@ -232,6 +232,7 @@ func (s *support) exports() interp.Exports {
 		"Println":   reflect.ValueOf(func(args ...any) { s.println(" ", "\n", args) }),
 		"Plain":     reflect.ValueOf(bare),
 		"Predicate": reflect.ValueOf(s.predicate),
+		"Values":    reflect.ValueOf(func(values ...any) []any { return values }),
 		"Exit":      reflect.ValueOf(func(code int) { panic(&ExitError{Code: code, Call: "os.Exit"}) }),
 		"Fatal": reflect.ValueOf(func(args ...any) {
 			log.Output(2, fmt.Sprint(args...))
