@@ -217,7 +217,7 @@ func (tr trial) interrupt(t *testing.T, store string, m moment, with syscall.Sig
 	}
 	for _, w := range workers { // a worker does not outlive who started it
 		for range 200 {
-			if syscall.Kill(w.pid, 0) != nil {
+			if signalTo(w.pid, syscall.Signal(0)) != nil {
 				break
 			}
 			time.Sleep(10 * time.Millisecond)

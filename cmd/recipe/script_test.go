@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -430,6 +429,14 @@ func truncateFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
 }
 
+func signalTo(pid int, s os.Signal) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Signal(s)
+}
+
 // killWorker is a program: it runs another, and kills the native worker that it starts as soon as that has computed for a
 // while.
 func killWorker() {
@@ -447,7 +454,7 @@ func killWorker() {
 			for _, p := range children(cmd.Process.Pid) {
 				// By then the model is loaded: speech is being recognised.
 				if filepath.Base(p.name) == worker.Engine && p.cpu >= 150*time.Millisecond {
-					_ = syscall.Kill(p.pid, syscall.SIGKILL)
+					_ = signalTo(p.pid, os.Kill)
 					killed <- true
 					return
 				}

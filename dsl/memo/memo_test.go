@@ -365,7 +365,8 @@ func TestKillAtEveryWrite(t *testing.T) {
 		var count int
 		s.fault = func(string) error {
 			if count++; count-1 == n {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+				self, _ := os.FindProcess(os.Getpid())
+				_ = self.Kill()
 				select {}
 			}
 			return nil
