@@ -2,10 +2,17 @@ package dsl
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"banter/dsl/memo"
 	"banter/stdlib/lm"
+	"banter/stdlib/lm/merge"
+	"banter/stdlib/models"
 	"banter/stdlib/train"
 	"banter/stdlib/train/torch"
 )
@@ -15,6 +22,7 @@ type engineChoice struct {
 	name    string // "" is "go"
 	options torch.Options
 	torch   *torch.Engine // resolved; nil for "go"
+	widened memo.Manifest // of a base that had to be written anew for it
 }
 
 // EngineOption says how another engine than Banter's own works.
@@ -38,16 +46,27 @@ func Python(path string) EngineOption { return func(o *torch.Options) { o.Python
 // Processes is how many processes of the torch engine share the work. The default is one for each GPU, and one on a CPU.
 func Processes(n int) EngineOption { return func(o *torch.Options) { o.Processes = n } }
 
-// Precision is how the torch engine holds the base: "f32", "bf16" or "4bit". The default is bf16 on GPUs and f32 on a CPU.
+// Precision is how the base is held. The torch engine holds it as "f32", "bf16" or, on a GPU, "4bit"; the default is bf16 on
+// GPUs and f32 on a CPU. The go engine holds it as it is stored, or narrower: as "bf16" or "q8_0".
 func Precision(name string) EngineOption { return func(o *torch.Options) { o.Precision = name } }
 
 // Device is where the torch engine computes: "cpu" or "cuda". The default is cuda where there is a GPU.
 func Device(name string) EngineOption { return func(o *torch.Options) { o.Device = name } }
 
-// resolve finds out with what the engine will compute.
-func (e *engineChoice) resolve(ctx context.Context) (err error) {
+// resolveEngine finds out with what the engine will compute.
+func (o *trainOptions) resolveEngine(ctx context.Context) (err error) {
+	e := &o.engine
 	switch e.name {
 	case "", "go":
+		if e.options.Python != "" || e.options.Device != "" || e.options.Processes != 0 {
+			return errors.New("Python, Device and Processes are the torch engine's (say Engine(\"torch\", ...), or leave them out)")
+		}
+		o.Options.Precision = e.options.Precision
+		for _, kind := range []lm.Type{lm.BF16, lm.Q8_0} {
+			if strings.EqualFold(e.options.Precision, kind.String()) {
+				o.Options.Precision = kind.String()
+			}
+		}
 		return nil
 	case torch.Name:
 		e.torch, err = torch.Resolve(ctx, e.options)
@@ -79,5 +98,63 @@ func (s *Session) fitWithTorch(ctx context.Context, m *lm.Model, plans map[strin
 	if err != nil {
 		return nil, err
 	}
-	return e.Run(ctx, job, machine)
+	if m.GGUF == nil {
+		return e.Run(ctx, job, m.Path, machine)
+	}
+	dir, err := os.MkdirTemp("", "banter-base-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	for _, output := range o.engine.widened.Outputs {
+		path, err := filepath.Abs(s.store.ObjectPath(output))
+		if err != nil {
+			return nil, err
+		}
+		if err := os.Symlink(path, filepath.Join(dir, output.Name)); err != nil {
+			return nil, err
+		}
+	}
+	return e.Run(ctx, job, dir, machine)
+}
+
+// widenBase writes a base that is stored as GGUF as the Hugging Face folder that the torch engine reads, once for all trainings on it.
+func (s *Session) widenBase(o *trainOptions, model models.Model) error {
+	kind, stored := o.widens(model)
+	if !stored {
+		return nil
+	}
+	step := memo.Step{Verb: "base", Label: model.Name, Once: true}.With("base", model.SHA256).With("type", kind.String())
+	var err error
+	o.engine.widened, err = s.do(step, func(_ context.Context, d *memo.Draft) error {
+		m, err := lm.Open(model.Path)
+		if err != nil {
+			return err
+		}
+		defer m.Close()
+		config, err := m.Config.JSON(kind)
+		if err != nil {
+			return fmt.Errorf("write the base for torch: %w (train with the go engine, or on the model's Hugging Face folder)", err)
+		}
+		if err := d.WriteBytes("config.json", config); err != nil {
+			return err
+		}
+		whole, err := merge.New(m, nil)
+		if err != nil {
+			return err
+		}
+		return d.Write("model.safetensors", func(w io.Writer) error { return whole.WriteSafetensors(w, kind) })
+	})
+	return err
+}
+
+// widens says whether the engine needs the base written anew first, and as what.
+func (o *trainOptions) widens(model models.Model) (kind lm.Type, yes bool) {
+	if o.engine.torch == nil {
+		return 0, false
+	}
+	if info, err := os.Stat(model.Path); err != nil || info.IsDir() {
+		return 0, false // what is wrong with it is said where it is opened
+	}
+	return o.engine.torch.Widened(), true
 }

@@ -129,7 +129,7 @@ func Train(data Data, options ...TrainOption) Tuned {
 	if err != nil {
 		fail("train", o.base, err)
 	}
-	if err := o.engine.resolve(s.ctx); err != nil {
+	if err := o.resolveEngine(s.ctx); err != nil {
 		fail("train", o.base, err)
 	}
 	if err := s.choosePreset(&o, model); err != nil {
@@ -142,15 +142,26 @@ func Train(data Data, options ...TrainOption) Tuned {
 			fail("train", o.base, e)
 		}
 	}
+	if err == nil {
+		err = s.widenBase(&o, model)
+	}
 	if err != nil {
+		s.timeForeseen(err, o)
 		fail("train", o.base, err)
 	}
 	step := memo.Step{Verb: "train", Label: model.Name, Reads: []memo.Key{plan.Key}}.With("base", model.SHA256).With("options", o.Options)
 	for _, output := range plan.Outputs {
 		step = step.With("input."+output.Name, output.Digest)
 	}
+	for _, output := range o.engine.widened.Outputs {
+		step = step.With("input."+output.Name, output.Digest)
+	}
+	if o.engine.widened.Key != "" {
+		step.Reads = append(step.Reads, o.engine.widened.Key)
+	}
 	m, err := s.do(o.engine.enter(step), func(ctx context.Context, d *memo.Draft) error { return s.trainInto(ctx, d, plan, model, o) })
 	if err != nil {
+		s.timeForeseen(err, o)
 		fail("train", o.base, err)
 	}
 	if s.dry {
@@ -261,11 +272,14 @@ func (s *Session) trainInto(ctx context.Context, d *memo.Draft, planned memo.Man
 		return err
 	}
 	defer m.Close()
-	if t, err := s.forecast(model, plans, o); err != nil {
-		return err
-	} else {
-		s.note("train", model.Name, "%s", t)
+	t, err := s.forecast(model, plans, o)
+	if err == nil && o.engine.torch == nil { // to time torch takes seconds
+		err = t.time(ctx, o)
 	}
+	if err != nil {
+		return err
+	}
+	s.note("train", model.Name, "%s", t)
 	machine := train.Machine{CheckpointDir: scratch, CheckpointEvery: 25, Recompute: o.recompute}
 	result, err := s.fit(ctx, m, plans, o, machine)
 	if err != nil {

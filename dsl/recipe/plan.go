@@ -12,6 +12,7 @@ import (
 
 	"banter/dsl"
 	"banter/dsl/memo"
+	"banter/stdlib/train"
 )
 
 // plan is what a dry run found: the steps whose keys can be known, and the verbs that follow the first result that is not
@@ -75,7 +76,7 @@ func planOf(s *dsl.Session, file string, src []byte) (plan, error) {
 
 // callOf names the calls that do a verb's steps.
 var callOf = map[string][]string{"load": {"Load"}, "transcribe": {"Transcribe", "Words"}, "align": {"Align"}, "filter": {"Filter"}, "dataset": {"Dataset"},
-	"plan": {"Train"}, "train": {"Train"}, "eval": {"Eval"}, "sample": {"Sample"}, "score": {"Score"}}
+	"plan": {"Train"}, "base": {"Train"}, "train": {"Train"}, "eval": {"Eval"}, "sample": {"Sample"}, "score": {"Score"}}
 
 // follow lists the verbs in a recipe's source behind the call that did the n-th step of a verb. It is what the text says:
 // a loop's verbs are listed once.
@@ -166,11 +167,17 @@ func (p plan) writeTrainings(w io.Writer) error {
 		if t.Stored {
 			what = "is in the store, and took"
 		}
-		preset := ""
+		how := "engine " + t.Engine
 		if t.Preset != "" {
-			preset = ", preset " + t.Preset
+			how += ", preset " + t.Preset
 		}
-		if _, err := fmt.Fprintf(w, "training of %s (engine %s%s) %s: %s\n", t.Base, t.Engine, preset, what, t); err != nil {
+		if t.Precision != "" {
+			how += ", the base held in " + t.Precision
+		}
+		if _, err := fmt.Fprintf(w, "training of %s (%s) %s: %s\n", t.Base, how, what, t); err != nil {
+			return err
+		}
+		if err := writeTiers(w, t); err != nil {
 			return err
 		}
 	}
@@ -179,4 +186,30 @@ func (p plan) writeTrainings(w io.Writer) error {
 		return err
 	}
 	return nil
+}
+
+// writeTiers shows what each preset would take on a training's base.
+func writeTiers(w io.Writer, training dsl.Training) error {
+	if len(training.Presets) == 0 {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "  preset\trank\ttokens a row\ta batch\tbatches a step\tlayers\tbase held in\tmemory\t")
+	for _, p := range training.Presets {
+		layers, precision, verdict := "kept", p.Precision, ""
+		if p.Recompute {
+			layers = "computed again"
+		}
+		if precision == "" {
+			precision = "its own type"
+		}
+		switch {
+		case p.Name == training.Preset:
+			verdict = "<- this one"
+		case !p.Fits:
+			verdict = "does not fit"
+		}
+		fmt.Fprintf(t, "  %s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", p.Name, p.Rank, p.Length, p.Batch, p.GradAccum, layers, precision, train.Bytes(p.Memory), verdict)
+	}
+	return t.Flush()
 }

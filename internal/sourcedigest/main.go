@@ -45,6 +45,7 @@ var verbs = []struct {
 	{"plan", []string{"train.go"}, nil},
 	{"train", []string{"train.go"}, nil},
 	{"torch", []string{"engine.go"}, nil},                             // the engine of that name, which enters the key of train
+	{"base", []string{"engine.go"}, nil},                              // what that engine reads in place of a GGUF file
 	{"eval", []string{"eval.go", "conversation.go", "train.go"}, nil}, // train.go opens bases and reads adapters
 	{"sample", []string{"sample.go", "conversation.go", "train.go"}, nil},
 	{"chat", []string{"talk.go", "conversation.go", "train.go"}, nil},

@@ -13,7 +13,6 @@ func init() {
 	makers["banter/stdlib/train"] = func() *Package {
 		return &Package{
 			Funcs: map[string]any{
-				"Auto":        p0.Auto,
 				"Bytes":       p0.Bytes,
 				"Choose":      p0.Choose,
 				"Estimate":    p0.Estimate,
@@ -26,10 +25,12 @@ func init() {
 				"ReadPlan":    p0.ReadPlan,
 				"Run":         p0.Run,
 				"Speed":       p0.Speed,
+				"Weigh":       p0.Weigh,
 				"WritePlan":   p0.WritePlan,
 			},
 			Vars: map[string]any{},
 			Types: map[string]reflect.Type{
+				"Choice":      reflect.TypeFor[p0.Choice](),
 				"Example":     reflect.TypeFor[p0.Example](),
 				"Forecast":    reflect.TypeFor[p0.Forecast](),
 				"Format":      reflect.TypeFor[p0.Format](),

@@ -31,3 +31,11 @@ func mapFile(path string) (content []byte, release func() error, err error) {
 	}
 	return content, func() error { return nil }, nil
 }
+
+// unread does nothing: the content is no mapped file here.
+func unread([]byte) {}
+
+// anonymous is n bytes of memory.
+func anonymous(n int) (b []byte, release func() error, err error) {
+	return make([]byte, n), func() error { return nil }, nil
+}

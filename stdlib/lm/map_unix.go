@@ -36,3 +36,22 @@ func mapFile(path string) (content []byte, release func() error, err error) {
 	}
 	return content, func() error { return unix.Munmap(content) }, nil
 }
+
+// unread lets go of the pages of a mapped file, which stay in the system's cache while there is room.
+func unread(content []byte) {
+	if len(content) > 0 {
+		_ = unix.Madvise(content, unix.MADV_DONTNEED) // advice: without it more memory is shown as this process's
+	}
+}
+
+// anonymous is memory beside Go's heap, so that the heap's slack does not grow with it.
+func anonymous(n int) (b []byte, release func() error, err error) {
+	if n == 0 {
+		return nil, func() error { return nil }, nil
+	}
+	b, err = unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%d bytes of memory: %w", n, err)
+	}
+	return b, func() error { return unix.Munmap(b) }, nil
+}

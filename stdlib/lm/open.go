@@ -1,7 +1,6 @@
 package lm
 
 import (
-	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -84,6 +83,13 @@ func (m *Model) Close() error {
 	}
 	m.release = nil
 	return err
+}
+
+// forget lets the system take back the memory into which mapped files were read. What is looked at again is read again.
+func (m *Model) forget() {
+	for _, f := range m.files {
+		unread(f.content)
+	}
 }
 
 // mapped maps one of the model's weights files.
@@ -260,11 +266,16 @@ func (m *Model) CheckFinite(ctx context.Context) error {
 		}
 		t, _ := m.Weights.Tensor(name)
 		if row, column, v, bad := firstNonFinite(t); bad {
-			return &problem.Error{Op: "check model", Path: m.Path, Err: fmt.Errorf("tensor %q holds %v at row %d, column %d", name, v, row, column),
-				Fix: "fetch the model again: its weights are damaged"}
+			return m.notFinite(name, row, column, v)
 		}
+		m.forget()
 	}
 	return nil
+}
+
+func (m *Model) notFinite(tensor string, row, column int, v float32) error {
+	return &problem.Error{Op: "check model", Path: m.Path, Err: fmt.Errorf("tensor %q holds %v at row %d, column %d", tensor, v, row, column),
+		Fix: "fetch the model again: its weights are damaged"}
 }
 
 func firstNonFinite(t Tensor) (row, column int, v float32, bad bool) {
@@ -277,10 +288,17 @@ func firstNonFinite(t Tensor) (row, column int, v float32, bad bool) {
 	for from := 0; from < t.Rows(); from += step {
 		to := min(from+step, t.Rows())
 		Dequantize(buf, t, from, to)
-		for i, v := range buf[:(to-from)*columns] {
-			if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
-				return from + i/columns, i % columns, v, true
-			}
+		if row, column, v, bad := nonFinite(buf[:(to-from)*columns], columns); bad {
+			return from + row, column, v, true
+		}
+	}
+	return 0, 0, 0, false
+}
+
+func nonFinite(values []float32, columns int) (row, column int, v float32, bad bool) {
+	for i, v := range values {
+		if math.Float32bits(v)&0x7f800000 == 0x7f800000 {
+			return i / columns, i % columns, v, true
 		}
 	}
 	return 0, 0, 0, false
@@ -296,17 +314,19 @@ func (m *Model) computeDigest() (string, error) {
 	all := blake3.New()
 	for _, f := range m.files {
 		one := blake3.New()
-		content := io.Reader(bytes.NewReader(f.content))
 		if f.content == nil {
 			file, err := os.Open(f.path)
 			if err != nil {
 				return "", &problem.Error{Op: "digest model", Path: f.path, Err: err}
 			}
 			defer file.Close()
-			content = file
+			if _, err := io.Copy(one, file); err != nil {
+				return "", &problem.Error{Op: "digest model", Path: f.path, Err: err}
+			}
 		}
-		if _, err := io.Copy(one, content); err != nil {
-			return "", &problem.Error{Op: "digest model", Path: f.path, Err: err}
+		for part := range slices.Chunk(f.content, 1<<26) {
+			one.Write(part) // a hash never fails
+			m.forget()
 		}
 		fmt.Fprintf(all, "%s %x\n", f.role, one.Sum(nil))
 	}

@@ -24,7 +24,7 @@ type Size struct {
 	Held    int // tokens of both plans, which stay in memory
 }
 
-// Estimate says how much memory a run of the go engine holds at its peak, in bytes: the base's weights as they are stored,
+// Estimate says how much memory a run of the go engine holds at its peak, in bytes: the base's weights as it holds them,
 // the adapter with its gradient and moments, what a pass keeps for its way back, and what a look at the holdout takes.
 func Estimate(base *lm.Model, o Options, size Size, machine Machine) int64 {
 	o = o.withDefaults()
@@ -33,7 +33,7 @@ func Estimate(base *lm.Model, o Options, size Size, machine Machine) int64 {
 	if o.EarlyStop > 0 {
 		sets++
 	}
-	bytes := storedBytes(base) + sets*4*o.parameters(base.Config) + programBytes
+	bytes := o.heldBytes(base) + sets*4*o.parameters(base.Config) + programBytes
 	bytes += transformer.TrainingBytes(base.Config, size.Tokens, size.Longest, size.Learned, o.Rank, workers, machine.Recompute)
 	if size.Look > 0 {
 		bytes += transformer.InferenceBytes(base.Config, size.Look, size.Longest, size.Look, o.Rank, workers)
@@ -42,14 +42,12 @@ func Estimate(base *lm.Model, o Options, size Size, machine Machine) int64 {
 	return bytes + int64(size.Held)*perToken
 }
 
-// storedBytes is the size of a model's weights as they are stored.
-func storedBytes(base *lm.Model) int64 {
-	var n int64
-	for _, name := range base.Weights.Names() {
-		t, _ := base.Weights.Tensor(name)
-		n += int64(len(t.Data))
+// heldBytes is the size of a base's weights as a run holds them.
+func (o Options) heldBytes(base *lm.Model) int64 {
+	if kind, narrow, err := o.held(); narrow && err == nil {
+		return base.NarrowedBytes(kind)
 	}
-	return n
+	return base.StoredBytes()
 }
 
 // parameters counts the numbers of an adapter.
@@ -122,10 +120,10 @@ func NewForecast(base *lm.Model, plan *Plan, o Options, machine Machine, holdout
 		}
 	}
 	if holdout != nil {
-		looks := 2
-		if o.EvalEvery > 0 {
-			looks = f.Steps/o.EvalEvery + 2
+		if o.EvalEvery == 0 {
+			o.EvalEvery = order.lookEvery(holdout)
 		}
+		looks := (f.Steps+o.EvalEvery-1)/o.EvalEvery + 1
 		tokens := 0
 		for i, r := range holdout.Rows {
 			f.Operations += float64(looks) * cost(holdout, i, 1, 1)

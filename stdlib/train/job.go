@@ -56,6 +56,9 @@ func NewJob(ctx context.Context, engine string, version int, base *lm.Model, pla
 	if o.Warmup > steps {
 		return refuse(fmt.Errorf("%d steps of warm-up in a run of %d", o.Warmup, steps))
 	}
+	if o.EvalEvery == 0 && holdout != nil {
+		o.EvalEvery = j.order.lookEvery(holdout)
+	}
 	j.Options = o
 	shape := base.Config
 	shape.Layers = 0 // nothing is allocated to see whether the options make an adapter

@@ -24,9 +24,24 @@ type Options struct {
 	ClipNorm       float64  // the gradient's norm is cut to this; 1. Negative: it is not cut
 	WeightDecay    float64  // of AdamW; 0
 	Seed           uint64   // of the adapter's first values and of the order of rows
-	EvalEvery      int      // steps between looks at the holdout; 0: only at the end
+	EvalEvery      int      // steps between looks at the holdout; 0: about a tenth of all, more where looking would take long
 	EarlyStop      int      // stop after so many looks without a better loss, and keep the best; 0: never
 	Spike          float64  // a step's loss this many times the recent ones' median stops the run; 5. Negative: never
+	// How the go engine holds the base where it is stored wider: "BF16" or "Q8_0". Empty: as it is stored.
+	Precision string `json:",omitempty"`
+}
+
+// held is the type that Precision names.
+func (o Options) held() (kind lm.Type, narrow bool, err error) {
+	switch o.Precision {
+	case "":
+		return 0, false, nil
+	case lm.BF16.String():
+		return lm.BF16, true, nil
+	case lm.Q8_0.String():
+		return lm.Q8_0, true, nil
+	}
+	return 0, false, fmt.Errorf("no precision %q (the go engine holds a base as BF16 or Q8_0, or as it is stored)", o.Precision)
 }
 
 // Machine says how a run uses the machine. Nothing here changes the result.
@@ -102,7 +117,8 @@ func (o Options) check() error {
 	if o.EarlyStop > 0 && o.EvalEvery == 0 {
 		return fmt.Errorf("EarlyStop needs EvalEvery: say how many steps lie between two looks at the holdout")
 	}
-	return nil
+	_, _, err := o.held()
+	return err
 }
 
 // rate is the learning rate of a step, counted from 1: up in a line, then down along half a cosine.

@@ -18,7 +18,7 @@ type Preset struct {
 	BatchTokens int    // tokens of a batch at most
 	GradAccum   int    // batches in a step
 	Recompute   bool   // keep only each layer's input
-	Precision   string // how the base is best stored: "Q8_0", "BF16" or "F32"
+	Precision   string // in which a base is held that would not fit as it is: "Q8_0" or "BF16"
 }
 
 const gib = 1 << 30
@@ -63,33 +63,74 @@ func (p Preset) Apply(o Options, plan PlanOptions) (Options, PlanOptions) {
 	return o, plan
 }
 
-// Estimate says how much memory the go engine holds at its peak with the preset, in bytes.
-func (p Preset) Estimate(base *lm.Model, workers int) int64 {
-	tokens := max(p.BatchTokens, p.MaxLength)
-	return Estimate(base, p.Options(), Size{Tokens: tokens, Longest: p.MaxLength, Learned: tokens, Look: max(lookTokens, p.MaxLength)}, Machine{Workers: workers, Recompute: p.Recompute})
+// Estimate says how much memory the go engine holds at its peak with the preset beside options that were said, in bytes.
+// With narrow the base is held in the preset's precision.
+func (p Preset) Estimate(base *lm.Model, o Options, plan PlanOptions, narrow bool, workers int) int64 {
+	o, size := p.Size(o, plan)
+	if narrow && o.Precision == "" {
+		o.Precision = p.Precision
+	}
+	size.Look = max(lookTokens, size.Longest)
+	return Estimate(base, o, size, Machine{Workers: workers, Recompute: p.Recompute})
+}
+
+// Size is how much a run with the preset computes at a time at most, with its options beside those that were said.
+func (p Preset) Size(o Options, plan PlanOptions) (Options, Size) {
+	o, plan = p.Apply(o, plan)
+	tokens := o.BatchTokens
+	if tokens == 0 {
+		tokens = o.BatchRows * plan.MaxLength
+	}
+	tokens = max(tokens, plan.MaxLength) // a row alone may have more than a batch should
+	return o, Size{Tokens: tokens, Longest: plan.MaxLength, Learned: tokens}
 }
 
 // fill is the share of a machine's memory that a preset may take.
 const fill = 0.9
 
-// Auto returns the greatest preset whose estimate for base fits into memory, with the estimate in bytes.
-func Auto(base *lm.Model, memory int64, workers int) (Preset, int64, error) {
-	return Choose(memory, func(p Preset) int64 { return p.Estimate(base, workers) })
+// Choice is a preset with what it takes on some base.
+type Choice struct {
+	Preset
+	Narrow bool  // hold the base in the preset's precision; else as it is
+	Bytes  int64 // at the peak
+	Fits   bool
+}
+
+// Weigh says for each preset what it takes in its own memory: with the base as it is where that fits, else narrowed.
+// estimate is in bytes; a negative one says that the base cannot be narrowed.
+func Weigh(estimate func(p Preset, narrow bool) int64) []Choice {
+	var all []Choice
+	for _, p := range Presets() {
+		all = append(all, weigh(p, p.Memory, estimate))
+	}
+	return all
+}
+
+func weigh(p Preset, memory int64, estimate func(Preset, bool) int64) Choice {
+	limit := int64(fill * float64(memory))
+	c := Choice{Preset: p, Bytes: estimate(p, false)}
+	if c.Bytes > limit {
+		if narrowed := estimate(p, true); narrowed >= 0 && narrowed < c.Bytes {
+			c.Narrow, c.Bytes = true, narrowed
+		}
+	}
+	c.Fits = c.Bytes <= limit
+	return c
 }
 
 // Choose returns the greatest preset that is meant for so much memory and whose estimate fits into it.
-func Choose(memory int64, estimate func(Preset) int64) (Preset, int64, error) {
+func Choose(memory int64, estimate func(p Preset, narrow bool) int64) (Choice, error) {
 	var least int64
 	for i, p := range slices.Backward(Presets()) {
 		// What is sold as 8 GB has a little less: some is the system's.
 		if p.Memory > memory+memory/8 && i > 0 {
 			continue
 		}
-		need := estimate(p)
-		if float64(need) <= fill*float64(memory) {
-			return p, need, nil
+		c := weigh(p, memory, estimate)
+		if c.Fits {
+			return c, nil
 		}
-		least = need
+		least = c.Bytes
 	}
-	return Preset{}, least, fmt.Errorf("the smallest preset needs %s for this base, there are %s (use a smaller or a quantized base)", Bytes(least), Bytes(memory))
+	return Choice{}, fmt.Errorf("the smallest preset needs %s for this base, there are %s (use a smaller or a quantized base)", Bytes(least), Bytes(memory))
 }

@@ -2,10 +2,12 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
 
+	"banter/internal/progress"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/adapter"
 	"banter/stdlib/lm/transformer"
@@ -83,13 +85,15 @@ func Run(ctx context.Context, base *lm.Model, plan *Plan, o Options, machine Mac
 	if err != nil {
 		return nil, err
 	}
-	return r.train(ctx)
+	result, err := r.train(ctx)
+	return result, errors.Join(err, r.close())
 }
 
 // run is a training run in progress.
 type run struct {
 	*Job
 	machine   Machine
+	narrowed  *lm.Model // the base as it is held; nil: as it is stored
 	model     *transformer.Model
 	trainer   *transformer.Trainer
 	optimizer *optimizer
@@ -97,33 +101,58 @@ type run struct {
 	resumed   int
 }
 
-// prepare refuses what cannot be trained, and goes back to the newest checkpoint.
+// prepare refuses what cannot be trained, and makes the rest ready.
 func prepare(ctx context.Context, base *lm.Model, plan *Plan, o Options, machine Machine, holdout *Plan) (*run, error) {
 	job, err := NewJob(ctx, "go", engineVersion, base, plan, o, holdout)
 	if err != nil {
 		return nil, err
 	}
 	r := &run{Job: job, machine: machine.Canonical()}
-	a := r.Adapter()
+	if err := r.begin(ctx, base); err != nil {
+		return nil, errors.Join(refusal(base, err), r.close())
+	}
+	return r, nil
+}
+
+// begin holds the base as the options want it, and goes back to the newest checkpoint.
+func (r *run) begin(ctx context.Context, base *lm.Model) (err error) {
+	if kind, narrow, err := r.Options.held(); err != nil {
+		return err
+	} else if narrow {
+		progress.Tell(ctx, progress.Report{Unit: "steps", Note: "narrow the base model to " + kind.String()})
+		if r.narrowed, err = base.Narrow(ctx, kind); err != nil {
+			return err
+		}
+		base = r.narrowed
+	}
+	machine, a := r.machine, r.Adapter()
 	r.optimizer = newOptimizer(a, machine.Workers)
 	if r.model, err = transformer.New(base, transformer.Options{Workers: machine.Workers}); err != nil {
-		return nil, refusal(base, err)
+		return err
 	}
 	if r.trainer, err = r.model.Trainer(a, machine.Recompute); err != nil {
-		return nil, refusal(base, err)
+		return err
 	}
 	r.trainer.Reserve(r.order.most())
 	r.state = &state{Run: r.Identity(), BestLoss: math.MaxFloat64}
 	if machine.CheckpointDir != "" {
 		found, err := resume(machine.CheckpointDir, r.state.Run, r.optimizer)
 		if err != nil {
-			return nil, refusal(base, err)
+			return err
 		}
 		if found != nil {
 			r.state, r.resumed = found, found.Step
 		}
 	}
-	return r, nil
+	return nil
+}
+
+// close lets go of a narrowed base.
+func (r *run) close() error {
+	if r.narrowed == nil {
+		return nil
+	}
+	return r.narrowed.Close()
 }
 
 func (r *run) train(ctx context.Context) (*Result, error) {

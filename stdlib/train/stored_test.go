@@ -3,8 +3,10 @@ package train
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
+	"banter/internal/specimen"
 	"banter/stdlib/lm"
 )
 
@@ -66,6 +68,51 @@ func TestAQuantizedBaseTrainsAsItsValuesDo(t *testing.T) {
 		}
 		if first, last := a.History[0].Loss, a.History[len(a.History)-1].Loss; !(last < first) {
 			t.Errorf("%v: the loss went from %.3f to %.3f", kind, first, last)
+		}
+	}
+}
+
+// TestANarrowedBase trains as one that is stored so, and the adapter is still the wider base's.
+func TestANarrowedBase(t *testing.T) {
+	m := openModel(t, specimen.Random(t, lm.Config{Architecture: "llama", Layers: 2, Hidden: 64, Intermediate: 96, Heads: 2, KVHeads: 1, HeadDim: 32, Vocab: 1280}, lm.F32))
+	weights := m.Weights
+	o := tinyOptions
+	o.Steps = 5
+	for _, kind := range []lm.Type{lm.Q8_0, lm.BF16} {
+		m.Weights = stored{weights, kind, false}
+		want, err := Run(t.Context(), m, randomPlan(1, 20, 1280), o, Machine{Workers: 2}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Weights = weights
+		narrowed := o
+		narrowed.Precision = kind.String()
+		got, err := Run(t.Context(), m, randomPlan(1, 20, 1280), narrowed, Machine{Workers: 1}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Record.Adapter != want.Record.Adapter || got.Record.Base != want.Record.Base || got.Record.Options.Precision != kind.String() {
+			t.Errorf("%v: adapter %s of base %s, stored so it is %s of %s", kind, got.Record.Adapter, got.Record.Base, want.Record.Adapter, want.Record.Base)
+		}
+	}
+	o.Precision = "Q2"
+	if _, err := Run(t.Context(), m, randomPlan(1, 20, 1280), o, Machine{}, nil); err == nil || !strings.Contains(err.Error(), `no precision "Q2"`) {
+		t.Error(err)
+	}
+}
+
+// TestLooksThatNobodyAskedFor: about ten in a run, fewer where the holdout is large, and the last behind the last step.
+func TestLooksThatNobodyAskedFor(t *testing.T) {
+	m := openModel(t, tinyModel)
+	plan := randomPlan(1, 24, 48)
+	for _, c := range []struct{ steps, held, looks int }{{40, 2, 11}, {40, 24, 4}, {4, 60, 2}, {7, 1, 8}} {
+		r, err := Run(t.Context(), m, plan, Options{Rank: 2, Steps: c.steps, BatchRows: 4}, Machine{}, randomPlan(2, c.held, 48))
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks := r.Record.Looks
+		if len(looks) != c.looks || looks[0].Step != 0 || looks[len(looks)-1].Step != c.steps {
+			t.Errorf("%d steps, %d rows held out: %d looks, %+v", c.steps, c.held, len(looks), looks)
 		}
 	}
 }

@@ -9,7 +9,6 @@ package torch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -46,6 +45,7 @@ type Engine struct {
 	Memory int64 // bytes of the smallest card in use; 0: on the CPU
 	python string
 	kind   string // "cpu" or "cuda"
+	asked  Options
 }
 
 // Resolve finds out with what a training will compute. It starts nothing and installs nothing.
@@ -57,7 +57,7 @@ func Resolve(ctx context.Context, o Options) (*Engine, error) {
 	if err != nil {
 		return refuse(err)
 	}
-	e := &Engine{python: o.Python}
+	e := &Engine{python: o.Python, asked: o}
 	if e.kind, e.Device, e.Processes, e.Memory, err = place(cards, o); err != nil {
 		return refuse(err)
 	}
@@ -101,8 +101,33 @@ func Resolve(ctx context.Context, o Options) (*Engine, error) {
 	return e, nil
 }
 
+// Narrower is the engine with the base held as a preset wants it that has too little memory for it: in 4 bits on a card
+// where the preset says "Q8_0", else in bf16. It is nil where a precision was asked for, where that is no narrower, and where
+// the interpreter lacks what it takes.
+func (e *Engine) Narrower(ctx context.Context, precision string) *Engine {
+	o := e.asked
+	switch {
+	case o.Precision != "":
+		return nil
+	case e.kind == "cuda" && precision == "Q8_0":
+		o.Precision = "4bit"
+	case e.Precision == "f32":
+		o.Precision = "bf16"
+	default:
+		return nil
+	}
+	n, err := Resolve(ctx, o)
+	if err != nil {
+		return nil // the wider one was found fit
+	}
+	return n
+}
+
 // NewJob checks what is to be trained; see [train.NewJob].
 func NewJob(ctx context.Context, base *lm.Model, plan *train.Plan, o train.Options, holdout *train.Plan) (*train.Job, error) {
+	if o.Precision != "" {
+		return nil, &problem.Error{Op: "train with torch", Path: base.Path, Err: fmt.Errorf("a base held as %s is the go engine's", o.Precision), Fix: "name the torch engine's own precision: f32, bf16 or 4bit"}
+	}
 	return train.NewJob(ctx, Name, engineVersion, base, plan, o, holdout)
 }
 
@@ -118,15 +143,25 @@ func (e *Engine) Missing() string {
 	return installing(dir)
 }
 
-// Run trains, after it has made the locked environment where that is used and not yet there. Where ctx is done the run
-// stops behind a checkpoint, if it has a folder for them, and the same call goes on from there.
-func (e *Engine) Run(ctx context.Context, job *train.Job, machine train.Machine) (*train.Result, error) {
+// Widened is the type in which a base that is stored as GGUF has to be written as a Hugging Face folder before the engine
+// can read it: it reads no other.
+func (e *Engine) Widened() lm.Type {
+	if e.Precision == "f32" {
+		return lm.F32
+	}
+	return lm.BF16
+}
+
+// Run trains, after it has made the locked environment where that is used and not yet there. folder is the base's Hugging
+// Face folder, or one that holds the same weights. Where ctx is done the run stops behind a checkpoint, if it has a folder
+// for them, and the same call goes on from there.
+func (e *Engine) Run(ctx context.Context, job *train.Job, folder string, machine train.Machine) (*train.Result, error) {
 	base := job.Base()
 	fail := func(err error, fix string) error {
 		return &problem.Error{Op: "train with torch", Path: base.Path, Err: err, Fix: fix}
 	}
-	if _, err := os.Stat(filepath.Join(base.Path, "config.json")); err != nil {
-		return nil, fail(errors.New("the base is no Hugging Face folder"), "name the folder with config.json and safetensors files, or train with the go engine")
+	if _, err := os.Stat(filepath.Join(folder, "config.json")); err != nil {
+		return nil, fail(fmt.Errorf("%s is no Hugging Face folder", folder), "name the folder with config.json and safetensors files, or train with the go engine")
 	}
 	python := e.python
 	if python == "" {
@@ -144,7 +179,7 @@ func (e *Engine) Run(ctx context.Context, job *train.Job, machine train.Machine)
 	}
 	defer os.RemoveAll(scratch)
 	job.Record.Runtime = &e.Runtime
-	r := &run{engine: e, job: job, scratch: scratch, python: python}
+	r := &run{engine: e, job: job, folder: folder, scratch: scratch, python: python}
 	if err := r.write(machine); err != nil {
 		return nil, fail(err, "make room in "+os.TempDir())
 	}

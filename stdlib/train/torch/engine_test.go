@@ -113,7 +113,7 @@ func TestBothEnginesTrainAlike(t *testing.T) {
 					steps = append(steps, r)
 				}
 			})
-			got, err := engine(t, o).Run(ctx, newJob(t, m, plan, how, holdout), train.Machine{Recompute: c.recompute})
+			got, err := engine(t, o).Run(ctx, newJob(t, m, plan, how, holdout), m.Path, train.Machine{Recompute: c.recompute})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +169,7 @@ func TestAStoppedRunGoesOn(t *testing.T) {
 	plan, holdout := randomPlan(1, 40, 1280), randomPlan(2, 9, 1280)
 	how := small
 	how.Steps = 60
-	want, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, how, holdout), train.Machine{Workers: 1})
+	want, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, how, holdout), m.Path, train.Machine{Workers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestAStoppedRunGoesOn(t *testing.T) {
 					cancel()
 				}
 			})
-			got, err := engine(t, o).Run(ctx, newJob(t, m, plan, how, holdout), train.Machine{Workers: 1, CheckpointDir: dir, CheckpointEvery: 1000})
+			got, err := engine(t, o).Run(ctx, newJob(t, m, plan, how, holdout), m.Path, train.Machine{Workers: 1, CheckpointDir: dir, CheckpointEvery: 1000})
 			cancel()
 			if errors.Is(err, context.Canceled) && stops == 0 {
 				stops++
@@ -213,7 +213,7 @@ func TestAStoppedRunGoesOn(t *testing.T) {
 		}
 		other := how
 		other.LR *= 2
-		_, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, other, holdout), train.Machine{CheckpointDir: dir})
+		_, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, other, holdout), m.Path, train.Machine{CheckpointDir: dir})
 		if err == nil || !strings.Contains(err.Error(), "another run") || !strings.Contains(err.Error(), "another folder") {
 			t.Errorf("a checkpoint of another run: %v", err)
 		}
@@ -229,7 +229,7 @@ func TestWhatGoesWrongIsOneSentence(t *testing.T) {
 	bad := &plan.Rows[23]
 	*bad = train.Row{IDs: []string{"example-23"}, Tokens: []int32{7, 1, 2, 3}, Labels: []int32{-100, 1, 2, 3}, Positions: []int32{0, 1, 2, 3}}
 	how.LR, how.ClipNorm = 1e30, -1
-	_, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, how, nil), train.Machine{})
+	_, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, how, nil), m.Path, train.Machine{})
 	if err == nil || !strings.Contains(err.Error(), "at step") || !strings.Contains(err.Error(), "example-") || !strings.Contains(err.Error(), "learning rate") {
 		t.Errorf("a run that blows up: %v", err)
 	}
@@ -249,7 +249,7 @@ func TestWhatGoesWrongIsOneSentence(t *testing.T) {
 	}
 	j := newJob(t, m, plan, train.Options{Rank: 2, Steps: 2}, nil)
 	j.Base().Path = dir // what was checked is not what torch finds
-	_, err = engine(t, o).Run(t.Context(), j, train.Machine{})
+	_, err = engine(t, o).Run(t.Context(), j, m.Path, train.Machine{})
 	if err == nil || !strings.Contains(err.Error(), "train with torch") || !strings.Contains(err.Error(), "qwen3-of-tomorrow") || strings.Contains(err.Error(), "Traceback") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("a model that torch does not know: %v", err)
 	}
@@ -273,7 +273,7 @@ func TestAnEarlyStopKeepsTheBest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, how, holdout), train.Machine{CheckpointDir: t.TempDir()})
+	got, err := engine(t, o).Run(t.Context(), newJob(t, m, plan, how, holdout), m.Path, train.Machine{CheckpointDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestAnEarlyStopKeepsTheBest(t *testing.T) {
 func TestABaseThatTorchCannotRead(t *testing.T) {
 	m := open(t, microModel+"/lm-micro-f16.gguf")
 	e := &Engine{kind: "cpu"}
-	if _, err := e.Run(t.Context(), newJob(t, m, randomPlan(1, 4, 1280), small, nil), train.Machine{}); err == nil || !strings.Contains(err.Error(), "Hugging Face folder") {
+	if _, err := e.Run(t.Context(), newJob(t, m, randomPlan(1, 4, 1280), small, nil), m.Path, train.Machine{}); err == nil || !strings.Contains(err.Error(), "Hugging Face folder") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -57,10 +57,7 @@ func EnvironmentDir() (string, error) {
 // Environment makes the locked Python environment in dir where it is not yet there, and returns its interpreter. It says
 // what it installs. Of two processes that want it at once one makes it.
 func Environment(ctx context.Context, dir string) (python string, err error) {
-	python = filepath.Join(dir, "bin", "python")
-	if runtime.GOOS == "windows" {
-		python = filepath.Join(dir, "Scripts", "python.exe")
-	}
+	python = interpreter(dir)
 	fail := func(err error, fix string) (string, error) {
 		if ctx.Err() != nil {
 			err, fix = ctx.Err(), ""
@@ -109,6 +106,14 @@ func Environment(ctx context.Context, dir string) (python string, err error) {
 		return fail(err, "")
 	}
 	return python, nil
+}
+
+// interpreter is the one of the environment in dir.
+func interpreter(dir string) string {
+	if runtime.GOOS == "windows" {
+		return filepath.Join(dir, "Scripts", "python.exe")
+	}
+	return filepath.Join(dir, "bin", "python")
 }
 
 // completeFile holds the lock that an environment was made from, once it is whole.

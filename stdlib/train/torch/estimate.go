@@ -11,14 +11,16 @@ const (
 	cudaBytes = 1200 << 20
 )
 
-// Estimate says about how much memory the engine holds at its peak with a preset, in bytes: on a card, or on the CPU.
-func (e *Engine) Estimate(base *lm.Model, p train.Preset) int64 {
-	tokens := max(p.BatchTokens, p.MaxLength)
-	return e.EstimateRun(base, p.Options(), train.Size{Tokens: tokens, Longest: p.MaxLength, Learned: tokens}, p.Recompute)
+// Estimate says about how much memory the engine holds at its peak with a preset beside options that were said, in bytes:
+// on a card, or on the CPU.
+func (e *Engine) Estimate(base *lm.Model, p train.Preset, o train.Options, plan train.PlanOptions) int64 {
+	o, size := p.Size(o, plan)
+	return e.EstimateRun(base, o, size, p.Recompute)
 }
 
-// EstimateRun is [Engine.Estimate] of a run. It counts what torch's automatic differentiation keeps of a decoder layer:
-// about sixteen times its width and five times that of its MLP for each token, beside the output head's logits.
+// EstimateRun is [Engine.Estimate] of a run. It counts what torch's automatic differentiation keeps of a decoder layer for
+// each token: about ten times its width, in float32 because norms are computed so, and the projections' inputs and outputs.
+// On its way back torch holds about as much again as a layer keeps.
 func (e *Engine) EstimateRun(base *lm.Model, o train.Options, size train.Size, recompute bool) int64 {
 	c := base.Config
 	number := int64(4) // bytes of an activation
@@ -50,10 +52,10 @@ func (e *Engine) EstimateRun(base *lm.Model, o train.Options, size train.Size, r
 	}
 	share := int64((size.Tokens + e.Processes - 1) / e.Processes)
 	queries, keys := int64(c.Heads*c.HeadDim), int64(c.KVHeads*c.HeadDim)
-	layer := share * (10*int64(c.Hidden) + 4*queries + 4*keys + 5*int64(c.Intermediate))
-	kept := int64(c.Layers) * layer
+	layer := share * (4*10*int64(c.Hidden) + number*(4*queries+4*keys+5*int64(c.Intermediate)))
+	kept := int64(c.Layers)*layer + layer*5/4
 	if recompute {
-		kept = layer + int64(c.Layers)*share*int64(c.Hidden)
+		kept = int64(c.Layers)*share*int64(c.Hidden)*number + layer*7/2
 	}
 	learned := min(share, int64(size.Learned))
 	logits := 3 * 4 * min(learned, 1024) * int64(c.Vocab)
@@ -64,5 +66,5 @@ func (e *Engine) EstimateRun(base *lm.Model, o train.Options, size train.Size, r
 		own *= int64(e.Processes)
 		weights, kept, logits = weights*int64(e.Processes), kept*int64(e.Processes), logits*int64(e.Processes)
 	}
-	return own + weights + 16*factors + number*kept + logits
+	return own + weights + 16*factors + kept + logits
 }

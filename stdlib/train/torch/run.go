@@ -30,6 +30,7 @@ var program []byte
 type run struct {
 	engine  *Engine
 	job     *train.Job
+	folder  string // Hugging Face's, with the base's weights
 	scratch string // what the process reads, and where it leaves its result
 	python  string
 	began   time.Time
@@ -81,7 +82,7 @@ func (r *run) path(name string) string { return filepath.Join(r.scratch, name) }
 func (r *run) write(machine train.Machine) error {
 	machine = machine.Canonical()
 	o := r.job.Options
-	model, err := filepath.Abs(r.job.Base().Path)
+	model, err := filepath.Abs(r.folder)
 	if err != nil {
 		return err
 	}
