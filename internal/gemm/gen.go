@@ -39,12 +39,19 @@ func main() {
 	constants(amd64)
 	for _, v := range []vec{{"512", 'Z', 64, 1}, {"256", 'Y', 32, 2}} {
 		elementwise(amd64, v)
+		for _, f := range formats {
+			addRows(amd64, v, f, 4/v.parts)
+			addRows(amd64, v, f, 1)
+		}
+		addWeighted(amd64, v)
 	}
 	widen(amd64)
+	pause(amd64, "PAUSE")
 	head(arm64)
 	for _, rows := range []int{6, 4, 2, 1} {
 		tileNEON(arm64, rows)
 	}
+	pause(arm64, "YIELD")
 	for name, p := range map[string]*printer{"kernel_amd64.s": amd64, "kernel_arm64.s": arm64} {
 		if err := os.WriteFile(name, p.Bytes(), 0o644); err != nil {
 			log.Fatal(err)
@@ -484,6 +491,116 @@ func elementwise(p *printer, v vec) {
 	end()
 }
 
+// format prints how one part of a value is read from stored numbers: `at` is where they lie, scale and x are registers,
+// and dst becomes the numbers times x.
+type format struct {
+	name  string
+	bytes int // of 32 numbers
+	first int // bytes before the first of them
+	one   int // bytes of a number
+	read  func(p *printer, at, scale, x, dst string)
+}
+
+var formats = []format{
+	{"F32", 128, 0, 4, func(p *printer, at, scale, x, dst string) { p.f("\tVMULPS %s, %s, %s", at, x, dst) }},
+	{"F16", 64, 0, 2, func(p *printer, at, scale, x, dst string) {
+		p.f("\tVCVTPH2PS %s, %s\n\tVMULPS %s, %s, %s", at, dst, x, dst, dst)
+	}},
+	{"BF16", 64, 0, 2, func(p *printer, at, scale, x, dst string) {
+		p.f("\tVPMOVZXWD %s, %s\n\tVPSLLD $16, %s, %s\n\tVMULPS %s, %s, %s", at, dst, dst, dst, x, dst, dst)
+	}},
+	{"Q8", 34, 2, 1, func(p *printer, at, scale, x, dst string) {
+		p.f("\tVPMOVSXBD %s, %s\n\tVCVTDQ2PS %s, %s\n\tVMULPS %s, %s, %s\n\tVMULPS %s, %s, %s", at, dst, dst, dst, scale, dst, dst, x, dst, dst)
+	}},
+}
+
+// ahead is how many bytes before their use stored rows are asked for. The processor foresees one long stream, not several
+// rows side by side, and a short way ahead is too short for memory.
+const ahead = 8192
+
+// addRows prints a kernel that adds to each of y the dot product of x and a stored row, `rows` rows at a time. Its lanes
+// and their sum are those of dot, so that it gives the bits of widening and dot.
+func addRows(p *printer, v vec, f format, rows int) {
+	name := fmt.Sprintf("addRows%s_%sx%d", f.name, v.name, rows)
+	p.f("\n// func %s(y, x *float32, w *byte, rowBytes, groups, blocks int)", name)
+	p.f("TEXT ·%s(SB), NOSPLIT, $0-48", name)
+	p.f("\tMOVQ y+0(FP), DI\n\tMOVQ x+8(FP), DX\n\tMOVQ w+16(FP), SI\n\tMOVQ rowBytes+24(FP), R8\n\tMOVQ groups+32(FP), BX\n\tMOVQ blocks+40(FP), AX")
+	base := []string{"R10", "R11", "R12", "R13"}[:rows]
+	const x, low, scale = 0, 2, 3 // values: x has two, the products one, the scale one
+	acc := func(row, half int) int { return 4 + 2*row + half }
+	xor := "VXORPS"
+	if v.reg == 'Z' {
+		xor = "VPXORD"
+	}
+	p.f("group:\n\tMOVQ DX, R9\n\tMOVQ AX, CX")
+	for i, r := range base {
+		p.f("\tMOVQ SI, %s\n\tADDQ R8, SI", r)
+		v.op(p, xor, acc(i, 0), acc(i, 0), acc(i, 0))
+		v.op(p, xor, acc(i, 1), acc(i, 1), acc(i, 1))
+	}
+	p.f("\tPCALIGN $32\nloop:")
+	for half := range 2 {
+		for h := range v.parts {
+			p.f("\tVMOVUPS %d(R9), %s", 64*half+h*v.size, v.r(x+half, h))
+		}
+	}
+	for i, r := range base {
+		p.f("\tPREFETCHT0 %d(%s)", ahead, r)
+		if f.first > 0 {
+			narrow := map[byte]byte{'Z': 'Y', 'Y': 'X'}[v.reg]
+			p.f("\tVPBROADCASTW (%s), %c%s", r, narrow, v.r(scale, 0)[1:])
+			p.f("\tVCVTPH2PS %c%s, %s", narrow, v.r(scale, 0)[1:], v.r(scale, 0))
+		}
+		for half := range 2 {
+			for h := range v.parts {
+				at := fmt.Sprintf("%d(%s)", f.first+f.one*(16*half+h*v.size/4), r)
+				f.read(p, at, v.r(scale, 0), v.r(x+half, h), v.r(low, h))
+			}
+			v.op(p, "VADDPS", low, acc(i, half), acc(i, half))
+		}
+		p.f("\tADDQ $%d, %s", f.bytes, r)
+	}
+	p.f("\tADDQ $128, R9\n\tDECQ CX\n\tJNZ loop")
+	for i := range rows {
+		v.op(p, "VADDPS", acc(i, 1), acc(i, 0), acc(i, 0))
+		s := v.r(acc(i, 0), 0)
+		n, t := s[1:], v.r(low, 0)[1:] // the sum's and a spare register's number
+		if v.parts == 1 {
+			p.f("\tVEXTRACTF64X4 $1, Z%s, Y%s\n\tVADDPS Y%s, Y%s, Y%s", n, t, t, n, n)
+		} else {
+			p.f("\tVADDPS %s, %s, %s", v.r(acc(i, 0), 1), s, s)
+		}
+		p.f("\tVEXTRACTF128 $1, Y%s, X%s\n\tVADDPS X%s, X%s, X%s", n, t, t, n, n)
+		p.f("\tVMOVHLPS X%s, X%s, X%s\n\tVADDPS X%s, X%s, X%s", n, n, t, t, n, n)
+		p.f("\tVMOVSHDUP X%s, X%s\n\tVADDSS X%s, X%s, X%s", n, t, t, n, n)
+		p.f("\tVADDSS %d(DI), X%s, X%s\n\tVMOVSS X%s, %d(DI)", 4*i, n, n, n, 4*i)
+	}
+	p.f("\tADDQ $%d, DI\n\tDECQ BX\n\tJNZ group\n\tVZEROUPPER\n\tRET", 4*rows)
+}
+
+// addWeighted prints a kernel that adds to 32 numbers those of many rows, each row times its weight, in the order of the
+// rows.
+func addWeighted(p *printer, v vec) {
+	p.f("\n// func addWeighted%s(y, weights, rows *float32, rowBytes, n int)", v.name)
+	p.f("TEXT ·addWeighted%s(SB), NOSPLIT, $0-40", v.name)
+	p.f("\tMOVQ y+0(FP), DI\n\tMOVQ weights+8(FP), DX\n\tMOVQ rows+16(FP), SI\n\tMOVQ rowBytes+24(FP), R8\n\tMOVQ n+32(FP), CX")
+	each := func(f func(value, h, at int)) {
+		for value := range 2 {
+			for h := range v.parts {
+				f(value, h, 64*value+h*v.size)
+			}
+		}
+	}
+	each(func(value, h, at int) { p.f("\tVMOVUPS %d(DI), %s", at, v.r(value, h)) })
+	p.f("\tPCALIGN $32\nloop:\n\tVBROADCASTSS (DX), %s", v.r(2, 0))
+	each(func(value, h, at int) {
+		p.f("\tVMULPS %d(SI), %s, %s\n\tVADDPS %s, %s, %s", at, v.r(2, 0), v.r(3, 0), v.r(3, 0), v.r(value, h), v.r(value, h))
+	})
+	p.f("\tADDQ $4, DX\n\tADDQ R8, SI\n\tDECQ CX\n\tJNZ loop")
+	each(func(value, h, at int) { p.f("\tVMOVUPS %s, %d(DI)", v.r(value, h), at) })
+	p.f("\tVZEROUPPER\n\tRET")
+}
+
 // widen prints the conversions of stored numbers to float32, 32 numbers a block, for AVX2 with F16C.
 func widen(p *printer) {
 	begin := func(name string) {
@@ -510,4 +627,13 @@ func widen(p *printer) {
 		p.f("\tVPMOVSXBD %d(SI), Y%d\n\tVCVTDQ2PS Y%d, Y%d\n\tVMULPS Y4, Y%d, Y%d\n\tVMOVUPS Y%d, %d(DI)", 2+8*i, i, i, i, i, i, i, 32*i)
 	}
 	end(34)
+}
+
+// pause prints a short wait that leaves the core to its other thread.
+func pause(p *printer, instruction string) {
+	p.f("\n// func pause()\nTEXT ·pause(SB), NOSPLIT, $0-0")
+	for range 4 {
+		p.f("\t%s", instruction)
+	}
+	p.f("\tRET")
 }

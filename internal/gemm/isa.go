@@ -8,7 +8,16 @@ type ISA struct {
 	rows     []int
 	turnSize int // rows and columns that the transposing kernel takes at a time; 0: there is none
 	vector   int // bits of a vector register that the vector functions use; 0: plain Go
+
+	// For products with a single vector; nil or 0: plain Go.
+	addRows     [Blocks][2]rowsKernel
+	groupRows   int // rows that the first of each two takes at a time
+	addWeighted func(y, weights, rows *float32, rowBytes, n int)
 }
+
+// rowsKernel adds to y the dot products of x with rows of w: `groups` times as many as it takes at a time, of `blocks`
+// times 32 numbers.
+type rowsKernel func(y, x *float32, w *byte, rowBytes, groups, blocks int)
 
 // plain is the fall-back in Go. It gives the bits of the others, slowly.
 var plain = &ISA{Name: "go", width: 16, rows: []int{1}}

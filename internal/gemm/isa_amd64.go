@@ -3,8 +3,20 @@ package gemm
 import "golang.org/x/sys/cpu"
 
 var (
-	avx512 = &ISA{Name: "avx512", width: 32, half: 16, rows: []int{12, 8, 4, 2, 1}, turnSize: 16, vector: 512}
-	avx2   = &ISA{Name: "avx2", width: 16, rows: []int{6, 4, 2, 1}, turnSize: 8, vector: 256}
+	avx512 = &ISA{Name: "avx512", width: 32, half: 16, rows: []int{12, 8, 4, 2, 1}, turnSize: 16, vector: 512,
+		addRows: [Blocks][2]rowsKernel{
+			F32:  {addRowsF32_512x4, addRowsF32_512x1},
+			F16:  {addRowsF16_512x4, addRowsF16_512x1},
+			BF16: {addRowsBF16_512x4, addRowsBF16_512x1},
+			Q8_0: {addRowsQ8_512x4, addRowsQ8_512x1},
+		}, groupRows: 4, addWeighted: addWeighted512}
+	avx2 = &ISA{Name: "avx2", width: 16, rows: []int{6, 4, 2, 1}, turnSize: 8, vector: 256,
+		addRows: [Blocks][2]rowsKernel{
+			F32:  {addRowsF32_256x2, addRowsF32_256x1},
+			F16:  {addRowsF16_256x2, addRowsF16_256x1},
+			BF16: {addRowsBF16_256x2, addRowsBF16_256x1},
+			Q8_0: {addRowsQ8_256x2, addRowsQ8_256x1},
+		}, groupRows: 2, addWeighted: addWeighted256}
 )
 
 func native() []*ISA {

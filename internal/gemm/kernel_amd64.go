@@ -106,3 +106,59 @@ func widenF16(dst *float32, src *byte, blocks int)
 
 //go:noescape
 func widenQ8(dst *float32, src *byte, blocks int)
+
+//go:noescape
+func addRowsF32_512x4(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsF16_512x4(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsBF16_512x4(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsQ8_512x4(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsF32_512x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsF16_512x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsBF16_512x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsQ8_512x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addWeighted512(y, weights, rows *float32, rowBytes, n int)
+
+//go:noescape
+func addRowsF32_256x2(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsF16_256x2(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsBF16_256x2(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsQ8_256x2(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsF32_256x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsF16_256x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsBF16_256x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addRowsQ8_256x1(y, x *float32, w *byte, rowBytes, groups, blocks int)
+
+//go:noescape
+func addWeighted256(y, weights, rows *float32, rowBytes, n int)
+
+func pause()

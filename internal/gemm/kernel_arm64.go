@@ -13,3 +13,5 @@ func tileNEONx2x16(k int, a *float32, rowBytes, kBytes int, b, c *float32, cByte
 
 //go:noescape
 func tileNEONx1x16(k int, a *float32, rowBytes, kBytes int, b, c *float32, cBytes, zero int)
+
+func pause()

@@ -185,6 +185,17 @@ func (w Weights) packTurned(isa *ISA, ws *workspace, k0, k1, j0, j1 int) {
 	}
 }
 
+// rowBytes returns the bytes of a row; the format must not be Blocks.
+func (w Weights) rowBytes() int {
+	switch w.Format {
+	case F32:
+		return 4 * w.Cols
+	case Q8_0:
+		return w.Cols / 32 * 34
+	}
+	return 2 * w.Cols
+}
+
 // Row reads numbers from a row: len(dst) of them from column col on.
 func (w Weights) Row(isa *ISA, dst []float32, row, col int) {
 	ws := workspaces.Get().(*workspace)

@@ -64,16 +64,21 @@ func (isa *ISA) Max(x []float32) float32 {
 
 // Dot returns the sum of a·b.
 func (isa *ISA) Dot(a, b []float32) float32 {
-	b = b[:len(a)]
 	var lanes [32]float32
+	isa.dotLanes(&lanes, a, b)
+	return sum(lanes[:])
+}
+
+// dotLanes adds the product of a and b at i to lane i mod 32.
+func (isa *ISA) dotLanes(lanes *[32]float32, a, b []float32) {
+	b = b[:len(a)]
 	n := isa.body(len(a), 32)
 	if n > 0 {
-		isa.dot(&a[0], &b[0], n/32, &lanes)
+		isa.dot(&a[0], &b[0], n/32, lanes)
 	}
 	for i := n; i < len(a); i++ {
 		lanes[i&31] += float32(a[i] * b[i])
 	}
-	return sum(lanes[:])
 }
 
 // Axpy adds a·x to y.
@@ -178,30 +183,4 @@ func (isa *ISA) WidenQ8(dst []float32, src []byte) {
 			dst[i] = float32(int8(q)) * scale
 		}
 	}
-}
-
-// MulRow sets y to w·x, or adds it to y: the product of stored weights and a single vector, one dot product a row.
-func (e *Engine) MulRow(y, x []float32, w Weights, add bool) {
-	y, x = y[:w.Rows], x[:w.Cols]
-	data, direct := w.floats()
-	e.Spans(w.Rows, func(from, to int) {
-		ws := workspaces.Get().(*workspace)
-		defer workspaces.Put(ws)
-		for i := from; i < to; i++ {
-			var s float32
-			if direct {
-				s = e.Dot(data[i*w.Cols:(i+1)*w.Cols], x)
-			} else {
-				for at := 0; at < w.Cols; at += depth {
-					piece := ws.rows[:min(depth, w.Cols-at)]
-					w.read(e.ISA, ws, piece, i, at)
-					s += e.Dot(piece, x[at:at+len(piece)])
-				}
-			}
-			if add {
-				s += y[i]
-			}
-			y[i] = s
-		}
-	})
 }

@@ -60,7 +60,11 @@ func (d *Decoder) Append(ctx context.Context, tokens []int32) ([]float32, error)
 	for len(tokens) > 0 {
 		some := tokens[:min(piece, len(tokens))]
 		tokens = tokens[len(some):]
-		logits, err := d.read(ctx, some, len(tokens) == 0)
+		read := d.read
+		if len(some) == 1 {
+			read = d.step
+		}
+		logits, err := read(ctx, some, len(tokens) == 0)
 		if err != nil {
 			d.rewind(start)
 			return nil, err
@@ -80,6 +84,7 @@ func (d *Decoder) rewind(n int) {
 	d.length = n
 }
 
+// read reads some tokens, and returns the logits after the last of them if they are wanted.
 func (d *Decoder) read(ctx context.Context, tokens []int32, wanted bool) ([]float32, error) {
 	m, c, n := d.model, d.model.config, len(tokens)
 	b := Sequences(tokens)

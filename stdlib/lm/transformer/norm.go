@@ -8,12 +8,17 @@ func (m *Model) normalize(dst, x, weight, inverse []float32) {
 	n := len(weight)
 	m.engine.Spans(len(inverse), func(from, to int) {
 		for i := from; i < to; i++ {
-			row := x[i*n : (i+1)*n]
-			square := float64(m.engine.Dot(row, row)) / float64(n)
-			inverse[i] = float32(1 / math.Sqrt(square+m.config.NormEps))
-			m.engine.ScaleMul(dst[i*n:(i+1)*n], inverse[i], row, weight)
+			inverse[i] = m.normalizeRow(dst[i*n:(i+1)*n], x[i*n:(i+1)*n], weight)
 		}
 	})
+}
+
+// normalizeRow is normalize for one row.
+func (m *Model) normalizeRow(dst, x, weight []float32) (inverse float32) {
+	square := float64(m.engine.Dot(x, x)) / float64(len(weight))
+	inverse = float32(1 / math.Sqrt(square+m.config.NormEps))
+	m.engine.ScaleMul(dst, inverse, x, weight)
+	return inverse
 }
 
 // renormalize is normalize with the inverse roots known.
