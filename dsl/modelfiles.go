@@ -28,7 +28,7 @@ func (s *shared) withModels(ctx context.Context) context.Context {
 }
 
 // modelParts are the names of parts that are models' digests.
-var modelParts = []string{"model", "vad", "base"}
+var modelParts = []string{"model", "vad", "base", "embedder"}
 
 // watchModels makes a step that uses a model fail if a model's file changes while it works.
 func (s *shared) watchModels(step memo.Step) memo.Step {

@@ -144,7 +144,7 @@ func (l *Lock) index(s LockedStep) {
 			if !slices.Contains(l.Engines, p.Value) {
 				l.Engines = append(l.Engines, p.Value)
 			}
-		case p.Name == "model" || p.Name == "vad" || p.Name == "base":
+		case p.Name == "model" || p.Name == "vad" || p.Name == "base" || p.Name == "embedder":
 			l.Models = append(l.Models, LockedModel{s.name(), p.Name, p.Value})
 		case isInput && (s.Verb == "load" || s.Verb == "transcribe") && memo.Digest(p.Value).Valid():
 			l.Inputs = append(l.Inputs, LockedInput{s.name(), input, memo.Digest(p.Value)})

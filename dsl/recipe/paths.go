@@ -41,7 +41,7 @@ func (f *freezer) findPaths() {
 func pathArguments(verb string, call *ast.CallExpr) []ast.Expr {
 	at := -1
 	switch verb {
-	case "Load", "Chat", "Suite", "Model", "Base", "VAD", "Judge":
+	case "Load", "Chat", "Suite", "Model", "Base", "VAD", "Judge", "Embedder":
 		at = 0
 	case "Words":
 		at = 1
@@ -80,7 +80,7 @@ func (f *freezer) rewrite(u *unit, verb string, arg ast.Expr) {
 		return
 	}
 	switch verb {
-	case "Model", "Base", "VAD", "Judge": // which name a model, or a file
+	case "Model", "Base", "VAD", "Judge", "Embedder": // which name a model, or a file
 		if !namesFile(path, f.options.Folder) {
 			return
 		}

@@ -448,7 +448,7 @@ func (t *thawer) findThawedPaths() {
 				continue
 			}
 			path, err := strconv.Unquote(lit.Value)
-			if err != nil || (f.Name() == "Model" || f.Name() == "Base" || f.Name() == "VAD") && !namesFile(path, root) {
+			if err != nil || (f.Name() == "Model" || f.Name() == "Base" || f.Name() == "VAD" || f.Name() == "Embedder") && !namesFile(path, root) {
 				continue
 			}
 			if to, ok := rebase(path, root, folder); ok {

@@ -33,6 +33,8 @@ type corpus struct {
 	rarity  []float64
 	authors int // distinct authors of all streams
 
+	embedded *embedded // nil without an embedder
+
 	authorNames [][]int32 // by author: tokens of the name's parts, so that speech that says them can be told
 }
 

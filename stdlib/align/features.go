@@ -11,7 +11,7 @@ type features struct {
 const (
 	fOverlap     = iota // summed idf of shared words, 0..3
 	fAssociation        // log ratio of the message's words given the source's, learned from the other folds
-	fSemantic           // cosine of vectors fitted on the corpus
+	fSemantic           // cosine of vectors fitted on the corpus, or of an embedder's
 	fForm               // answer after question, question after question, numbers after numbers
 	fAddress            // the speech names the author
 	nFeatures
@@ -56,7 +56,9 @@ func (m *model) features(tr *track, t *target, of *vector, from *track, s *sourc
 	if c.opt.has("association") {
 		out.v[fAssociation] = m.textsFor(t).association(c, tr, t, from, s)
 	}
-	if c.opt.has("semantic") && m.vectors != nil {
+	if c.embedded != nil {
+		out.v[fSemantic] = c.embedded.cosine(tr, t, from, s)
+	} else if c.opt.has("semantic") && m.vectors != nil {
 		out.v[fSemantic] = m.vectors.cosine(of, ids, from, s)
 	}
 	if c.opt.has("form") && s.question {

@@ -32,7 +32,7 @@ func newLearner(c *corpus) *learner {
 	l := &learner{c: c, m: &model{c: c, platt: platt{0, 1}}}
 	m := l.m
 	m.setTexts(newTextModel(c))
-	if c.opt.has("semantic") {
+	if c.opt.has("semantic") && c.embedded == nil {
 		m.vectors = newVectors(c)
 	}
 	m.weights = weights{bias: -0.5}
@@ -62,6 +62,12 @@ func newLearner(c *corpus) *learner {
 
 // fit estimates the model of a corpus whose tracks have a first lag curve.
 func fit(ctx context.Context, c *corpus) (*model, error) {
+	if c.opt.Embedder != nil && c.opt.has("semantic") {
+		var err error
+		if c.embedded, err = embedTexts(ctx, c); err != nil {
+			return nil, err
+		}
+	}
 	l := newLearner(c)
 	for round := range rounds {
 		if err := ctx.Err(); err != nil {

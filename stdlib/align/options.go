@@ -60,6 +60,10 @@ type Options struct {
 	// more than 100,000 messages in all.
 	Decoys int
 
+	// Embedder, where given, makes the vectors that the semantic feature compares, in place of those that are fitted on the
+	// corpus itself. The result depends on it; whoever hashes the options has to say in their own way which one it is.
+	Embedder Embedder `json:"-"`
+
 	// Workers bounds the goroutines. Default one a CPU. The result does not depend on it.
 	Workers int `json:"-"`
 }

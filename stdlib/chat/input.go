@@ -169,7 +169,8 @@ type window struct {
 	buf   []byte
 	pos   int
 	base  int64 // text position of buf[0]
-	lines int64 // line breaks before buf[0]
+	lines int64 // line breaks before buf[lined]
+	lined int   // at most pos
 	eof   bool
 	limit int // largest unread stretch, which is the largest record
 }
@@ -186,7 +187,9 @@ func (w *window) offset() int64 { return w.base + int64(w.pos) }
 
 // line is the line number, from 1, of the next unread byte.
 func (w *window) line() int64 {
-	return w.lines + int64(bytes.Count(w.buf[:w.pos], []byte{'\n'})) + 1
+	w.lines += int64(bytes.Count(w.buf[w.lined:w.pos], []byte{'\n'}))
+	w.lined = w.pos
+	return w.lines + 1
 }
 
 // more reads on. It drops what is done with, and grows only when one record fills the window.
@@ -195,7 +198,8 @@ func (w *window) more() error {
 		return nil
 	}
 	if w.pos > 0 {
-		w.lines += int64(bytes.Count(w.buf[:w.pos], []byte{'\n'}))
+		w.line()
+		w.lined = 0
 		w.base += int64(w.pos)
 		w.buf = w.buf[:copy(w.buf, w.buf[w.pos:])]
 		w.pos = 0

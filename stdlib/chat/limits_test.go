@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"hash/maphash"
 	"io"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"banter/internal/problem"
 )
@@ -165,6 +168,55 @@ func TestBrokenRecords(t *testing.T) {
 		}
 		if len(log.Messages) != 2 || log.Report.Malformed != 1 || log.Report.Read != 3 {
 			t.Errorf("%s: %d messages, %+v", broken, len(log.Messages), log.Report)
+		}
+	}
+}
+
+// TestRecent checks that ids are known for at least half a million others, and forgotten in the end.
+func TestRecent(t *testing.T) {
+	r := recent{seed: maphash.MakeSeed()}
+	id := func(i int) string { return strconv.Itoa(i) }
+	const n = 5 * generation / 2
+	for i := range n {
+		if r.again(id(i)) {
+			t.Fatalf("id %d is known before it came", i)
+		}
+		if i%1000 == 0 && !r.again(id(max(0, i-generation+1))) {
+			t.Fatalf("id %d is forgotten after %d others", i-generation+1, generation-1)
+		}
+	}
+	if r.again(id(0)) {
+		t.Errorf("the first of %d ids is still known", n)
+	}
+	if slots := len(r.newer.slots) + len(r.older.slots); slots > 4*generation {
+		t.Errorf("%d slots for %d ids", slots, 2*generation)
+	}
+}
+
+// TestLinesAcrossWindows checks that line numbers are right wherever the window's edges fall.
+func TestLinesAcrossWindows(t *testing.T) {
+	var b strings.Builder
+	for i := range 3000 {
+		b.WriteString("[0:00:01] a: " + strings.Repeat("x", i%97) + "\n")
+		if i%500 == 499 {
+			b.WriteString("[0:00:0] a: broken\n")
+		}
+	}
+	text := b.String()
+	for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text)), iotest.HalfReader(strings.NewReader(text))} {
+		w := newWindow(r, 1<<20)
+		for number := int64(1); ; number++ {
+			at := w.line()
+			_, some, err := w.lineBytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !some {
+				break
+			}
+			if at != number {
+				t.Fatalf("line %d is called %d", number, at)
+			}
 		}
 	}
 }

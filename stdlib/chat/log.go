@@ -172,6 +172,7 @@ func Scan(ctx context.Context, r io.ReadSeeker, opt Options, f func(Message) err
 		return nil, named("", err)
 	}
 	facts := survey.conclude()
+	survey.seen = recent{} // the second pass has its own
 	if _, err := r.Seek(start, io.SeekStart); err != nil {
 		return nil, named("", err)
 	}
@@ -409,31 +410,61 @@ func (in interner) string(b []byte) string {
 	return s
 }
 
-// recent remembers the hashes of the last million ids, to find records that a tool wrote twice.
+// recent remembers the hashes of the last half to whole million ids, to find records that a tool wrote twice. It forgets by
+// generations: when the newer one is full, the older one goes.
 type recent struct {
-	seed maphash.Seed
-	set  map[uint64]struct{}
-	ring []uint64
-	at   int
+	seed         maphash.Seed
+	newer, older hashSet
 }
 
-const recentIDs = 1 << 20
+const generation = 1 << 19 // ids
 
 func (r *recent) again(id string) bool {
-	h := maphash.String(r.seed, id)
-	if r.set == nil {
-		r.set = make(map[uint64]struct{})
-	}
-	if _, ok := r.set[h]; ok {
+	h := max(1, maphash.String(r.seed, id)) // 0 is an empty slot
+	if r.older.has(h) || !r.newer.add(h) {
 		return true
 	}
-	if len(r.ring) < recentIDs {
-		r.ring = append(r.ring, h)
-	} else {
-		delete(r.set, r.ring[r.at])
-		r.ring[r.at] = h
-		r.at = (r.at + 1) % recentIDs
+	if r.newer.n >= generation {
+		r.newer, r.older = r.older, r.newer
+		clear(r.newer.slots)
+		r.newer.n = 0
 	}
-	r.set[h] = struct{}{}
 	return false
+}
+
+// hashSet is a set of hashes other than 0 by open addressing.
+type hashSet struct {
+	slots []uint64 // a power of two
+	n     int
+}
+
+// slot is where h stands, or would.
+func (s *hashSet) slot(h uint64) *uint64 {
+	for i := h; ; i++ {
+		if at := &s.slots[i&uint64(len(s.slots)-1)]; *at == h || *at == 0 {
+			return at
+		}
+	}
+}
+
+func (s *hashSet) has(h uint64) bool { return s.n > 0 && *s.slot(h) == h }
+
+// add says whether h is new.
+func (s *hashSet) add(h uint64) bool {
+	if s.n >= len(s.slots)*3/4 {
+		old := s.slots
+		s.slots = make([]uint64, max(1024, 2*len(old)))
+		for _, o := range old {
+			if o != 0 {
+				*s.slot(o) = o
+			}
+		}
+	}
+	at := s.slot(h)
+	if *at == h {
+		return false
+	}
+	*at = h
+	s.n++
+	return true
 }
