@@ -353,7 +353,7 @@ func (l *lowering) mustFunc(t types.Type) string {
 	if !g.asserts {
 		open := l.openFunc(t)
 		g.asserts = true
-		l.out.decls = append(l.out.decls, fmt.Sprintf("func %s(x interface{}, from string) %s { v, ok := %s(x); if !ok { %s.Mismatch(x, from, %q) }; return v }", name, l.typ(g.t, nil), open, l.alias(supportPath), typeName(g.t)))
+		l.out.decls = append(l.out.decls, fmt.Sprintf("func %s(x interface{}, from string, line, column int) %s { v, ok := %s(x); if !ok { %s.Mismatch(x, from, %q, line, column) }; return v }", name, l.typ(g.t, nil), open, l.alias(supportPath), typeName(g.t)))
 	}
 	return name
 }
@@ -672,36 +672,40 @@ func (l *lowering) assertTo(x string, from, to types.Type, both bool, at ast.Nod
 	}
 	x = l.convert(x, from, emptyInterface, at)
 	name := interfaceName(from)
+	where := ""
+	if a, ok := at.(*ast.TypeAssertExpr); ok && !both {
+		where = l.where(a.Lparen)
+	}
 	switch {
 	case !types.IsInterface(to) && own(to):
 		if both {
 			return l.openFunc(to) + "(" + x + ")"
 		}
-		return fmt.Sprintf("%s(%s, %q)", l.mustFunc(to), x, name)
+		return fmt.Sprintf("%s(%s, %q, %s)", l.mustFunc(to), x, name, where)
 	case !types.IsInterface(to):
 		ts := l.typ(to, at)
 		if both {
 			return l.helper("as "+ts, "(x interface{}) ("+ts+", bool) { v, ok := x.("+ts+"); return v, ok }") + "(" + x + ")"
 		}
-		return l.helper("must "+ts, fmt.Sprintf("(x interface{}, from string) %s { v, ok := x.(%s); if !ok { %s.Mismatch(x, from, %q) }; return v }", ts, ts, k, typeName(to))) + fmt.Sprintf("(%s, %q)", x, name)
+		return l.helper("must "+ts, fmt.Sprintf("(x interface{}, from string, line, column int) %s { v, ok := x.(%s); if !ok { %s.Mismatch(x, from, %q, line, column) }; return v }", ts, ts, k, typeName(to))) + fmt.Sprintf("(%s, %q, %s)", x, name, where)
 	case isError(to):
 		if both {
 			return k + ".AsError(" + x + ")"
 		}
-		return k + ".MustError(" + x + ")"
+		return k + ".MustError(" + x + ", " + where + ")"
 	case open(to):
 		id := l.e.support.iface(typeName(to), l.e.methodKeys(to))
 		if both {
 			return fmt.Sprintf("%s.As(%s, %d)", k, x, id)
 		}
-		return fmt.Sprintf("%s.Must(%s, %d)", k, x, id)
+		return fmt.Sprintf("%s.Must(%s, %d, %s)", k, x, id, where)
 	}
 	conv := l.converterTo(to)
 	if both {
 		return conv.name + "(" + x + ")"
 	}
 	id := l.e.support.iface(typeName(to), l.e.methodKeys(to))
-	return fmt.Sprintf("func(x interface{}) %s { v, ok := %s(x); if !ok { %s.Must(x, %d) }; return v }(%s)", l.typ(to, at), conv.name, k, id, x)
+	return fmt.Sprintf("func(x interface{}) %s { v, ok := %s(x); if !ok { %s.Must(x, %d, %s) }; return v }(%s)", l.typ(to, at), conv.name, k, id, where, x)
 }
 
 // helper names a function with this text, which is declared once.

@@ -207,7 +207,7 @@ func (s *support) as(x any, id int) (any, bool) {
 	return nil, false
 }
 
-func (s *support) must(x any, id int) any {
+func (s *support) must(x any, id, line, column int) any {
 	method, ok := s.missing(x, id)
 	if ok {
 		return x
@@ -216,29 +216,30 @@ func (s *support) must(x any, id int) any {
 	want := s.ifaces[id]
 	s.mu.Unlock()
 	if x == nil {
-		panic(assertionFault("interface conversion: interface is nil, not " + want.name))
+		s.failAt(assertionFault("interface conversion: interface is nil, not "+want.name), line, column)
 	}
-	panic(assertionFault("interface conversion: " + dynamicName(x) + " is not " + want.name + ": missing method " + method))
+	s.failAt(assertionFault("interface conversion: "+dynamicName(x)+" is not "+want.name+": missing method "+method), line, column)
+	return nil
 }
 
-func mustError(x any) error {
+func (s *support) mustError(x any, line, column int) error {
 	err, ok := asError(x)
 	if !ok {
 		if x == nil {
-			panic(assertionFault("interface conversion: interface is nil, not error"))
+			s.failAt(assertionFault("interface conversion: interface is nil, not error"), line, column)
 		}
-		panic(assertionFault("interface conversion: " + dynamicName(x) + " is not error: missing method Error"))
+		s.failAt(assertionFault("interface conversion: "+dynamicName(x)+" is not error: missing method Error"), line, column)
 	}
 	return err
 }
 
 // mismatch panics as an assertion to another concrete type does.
-func mismatch(x any, from, to string) {
+func (s *support) mismatch(x any, from, to string, line, column int) {
 	is := "nil"
 	if x != nil {
 		is = dynamicName(x)
 	}
-	panic(assertionFault("interface conversion: " + from + " is " + is + ", not " + to))
+	s.failAt(assertionFault("interface conversion: "+from+" is "+is+", not "+to), line, column)
 }
 
 // dynamicName is the name of the type of what an interface holds.

@@ -26,6 +26,7 @@ type entity struct {
 	holder string      // of a method: the variable that holds its newest code
 	info   *types.Info // of the body of a function
 	stale  string      // why what it refers to is of an older type
+	waits  *waiting    // a function that cannot be called yet
 }
 
 // isVar reports whether n is a variable.
@@ -48,6 +49,7 @@ type checked struct {
 	broken   []string
 	inits    []*funcDecl
 	imports  map[string]*ast.ImportSpec
+	waiting  []*funcDecl // functions that call what no cell has declared yet
 }
 
 // funcDecl is a function or method with its checked body.
@@ -57,6 +59,8 @@ type funcDecl struct {
 	obj  *types.Func // as callers see it
 	body *types.Func // as its body was checked: the receiver is the first parameter
 	cell string
+
+	waits *waiting
 }
 
 func newInfo() *types.Info {
@@ -131,6 +135,17 @@ func (e *Evaluator) check(name string, p *parts) (*checked, error) {
 		}
 		if recv, _, ok := strings.Cut(n, "."); ok && !names[recv] {
 			rebuild = true // a method for a type of an earlier cell
+		}
+		rebuild = rebuild || e.awaited(n)
+	}
+	for _, s := range p.imports {
+		if n, err := e.importName(s); err == nil {
+			rebuild = rebuild || e.awaited(n)
+		}
+	}
+	for _, n := range e.order() {
+		for awaited := range n.awaits() {
+			rebuild = rebuild || declares(p.stmts, awaited)
 		}
 	}
 	ck, err := e.tryCheck(name, p, names, rebuild)
@@ -353,11 +368,21 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 			insert(second.Scope(), scope.Lookup(n))
 		}
 	}
+	attempt := 0
 	checkBodies := func(fs []*funcDecl) []error {
 		errs = nil
+		var ready []*funcDecl
+		for _, f := range fs {
+			if f.waits == nil {
+				ready = append(ready, f)
+			}
+		}
+		fs = ready
+		attempt++
 		var list []ast.Decl
 		for _, f := range fs {
 			d := bodyDecl(f.decl, e)
+			d.Name.Name += strings.Repeat("·", attempt) // the scope still has those of the attempt before
 			list = append(list, d)
 		}
 		info := newInfo()
@@ -374,7 +399,11 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 		return nil
 	}
 	if len(funcs) > 0 {
-		if first := checkBodies(funcs); first != nil {
+		first := checkBodies(funcs)
+		if first != nil && e.wait(name, funcs, first) {
+			first = checkBodies(funcs)
+		}
+		if first != nil {
 			// A function of an earlier cell may no longer compile; leave it out, and what needs it with it.
 			var own, good []*funcDecl
 			for _, f := range funcs {
@@ -394,13 +423,17 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 							return nil, e.diagnose(mergeErrors(first)...)
 						}
 						bad[f.name] = true
+						if mayWait(f) { // until it or what it uses is declared anew
+							f.waits = &waiting{errs: []error{te}, reason: fmt.Sprintf("it no longer compiles: %s (%s)", te.Msg, e.fset.Position(te.Pos))}
+							break
+						}
 						ck.broken = append(ck.broken, fmt.Sprintf("%s no longer compiles: %s: %s", f.name, e.fset.Position(te.Pos), te.Msg))
 						break
 					}
 				}
 			}
 			for _, f := range funcs {
-				if !bad[f.name] {
+				if !bad[f.name] || f.waits != nil {
 					good = append(good, f)
 				}
 			}
@@ -411,6 +444,9 @@ func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebui
 				return nil, e.diagnose(mergeErrors(second)...)
 			}
 		}
+	}
+	if err := ck.settle(e, funcs); err != nil {
+		return nil, err
 	}
 	return ck, nil
 }

@@ -99,11 +99,12 @@ func (s *support) claim() *Panicking {
 	return now
 }
 
-func recovered(p *Panicking) any {
+func (s *support) recovered(p *Panicking) any {
 	if p == nil || p.recovered {
 		return nil
 	}
 	p.recovered = true
+	s.e.trace.forget(goroutine())
 	v := goPanic(p.value)
 	if err, ok := v.(error); ok {
 		return unerr(err)
@@ -177,16 +178,26 @@ func (l *lowering) mayRecover(f ast.Expr) bool {
 
 // body lowers the statements of a function. enter is what comes first.
 func (l *lowering) functionBody(body *ast.BlockStmt) string {
-	text := l.enter(body)
+	at := l.at
+	defer func() { l.at = at }()
+	l.at = nil
+	if len(body.List) > 0 {
+		if l.at = l.begin(body.List[0].Pos()); l.at != nil {
+			l.at.leaf = !l.mayRecurse(body)
+		}
+	}
 	l.claimed = ""
+	text := ""
 	if l.recovers(body) {
 		l.claimed = l.tmp("panicking")
 		text += l.claimed + " := " + l.alias(supportPath) + ".Claim(); "
 	}
+	list := l.list(body.List)
+	enter, list := l.enter(body, list)
 	if l.defers == "" {
-		return " {" + text + l.list(body.List) + "}"
+		return " {" + enter + text + list + "}"
 	}
-	return " {" + text + l.guard(l.list(body.List)) + "\nreturn }"
+	return " {" + enter + text + l.guard(list) + "\nreturn }"
 }
 
 // guard wraps the text of a body that defers.
@@ -223,7 +234,7 @@ func (l *lowering) thunk(call *ast.CallExpr) string {
 		if b, ok := l.object(id).(*types.Builtin); ok {
 			switch b.Name() {
 			case "panic":
-				return wrap(l.alias(supportPath) + ".Panic(" + add("interface{}", l.into(call.Args[0], emptyInterface)) + ")")
+				return wrap(l.faultCall("Panic", call.Pos(), add("interface{}", l.into(call.Args[0], emptyInterface))))
 			case "close", "delete", "copy":
 				for i, a := range call.Args {
 					if m, ok := l.typeOf(call.Args[0]).Underlying().(*types.Map); ok && i == 1 {

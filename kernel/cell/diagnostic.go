@@ -63,6 +63,8 @@ type Panic struct {
 	Text      string  // as the Go runtime prints it, without "panic: "
 	Frames    []Frame // innermost first
 	Goroutine bool    // it happened in a goroutine, where it would have ended a program
+
+	Elided, ElidedAfter int // how many frames are left out, and after how many of Frames
 }
 
 func (p *Panic) Error() string { return strings.Join(p.Traceback(), "\n") }
@@ -83,6 +85,9 @@ func (p *Panic) Traceback() []string {
 		lines[0] += " [in a goroutine]"
 	}
 	for i, f := range p.Frames {
+		if p.Elided > 0 && i == p.ElidedAfter {
+			lines = append(lines, fmt.Sprintf("... %d more calls ...", p.Elided))
+		}
 		lines = append(lines, fmt.Sprintf("%s: in %s", f.Pos, f.Func))
 		if f.SourceLine != "" && i < 3 {
 			lines = append(lines, "    "+strings.ReplaceAll(f.SourceLine, "\t", " "), "    "+caret(f.SourceLine, f.Pos.Column))

@@ -1,7 +1,6 @@
 package cell
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -70,7 +70,7 @@ type Evaluator struct {
 
 	interp  *interp.Interpreter
 	used    map[string]bool // packages that the interpreter knows
-	trace   bytes.Buffer    // what yaegi says about panics passing through
+	trace   trace           // what yaegi says about panics passing through
 	support *support
 	counter int
 	cells   int
@@ -121,7 +121,7 @@ func (e *Evaluator) reset() error {
 	e.graph = newGraph()
 	e.trail = nil
 	e.used = map[string]bool{}
-	e.trace.Reset()
+	e.trace.reset()
 	e.support = newSupport(e)
 	e.interp = interp.New(interp.Options{Stdin: e.options.Stdin, Stdout: e.options.Stdout, Stderr: &e.trace, Args: []string{"banter"}})
 	if err := e.interp.Use(e.support.exports()); err != nil {
@@ -329,7 +329,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	}
 	for _, f := range ck.funcs {
 		ent := &entity{name: f.name, obj: f.obj, fn: f.decl, cell: f.cell, info: ck.bodies, uses: map[string]bool{}}
-		ent.run = e.runName(strings.ReplaceAll(strings.ReplaceAll(f.name, ".", "_"), "·", "_"))
+		ent.run = e.runName(strings.ReplaceAll(strings.ReplaceAll(f.name, ".", methodMark), "·", "_"))
 		if !strings.HasPrefix(f.name, "init·") {
 			e.next[f.name] = ent
 		} else {
@@ -340,6 +340,11 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		} else {
 			delete(generics, f.name)
 		}
+	}
+	for _, f := range ck.waiting {
+		e.next[f.name] = &entity{name: f.name, obj: f.obj, fn: f.decl, cell: f.cell, waits: f.waits}
+		delete(generics, f.name)
+		p.notes = append(p.notes, fmt.Sprintf("%s cannot be called yet: %s", f.name, f.waits.reason))
 	}
 	savedGenerics, savedDynamics := e.generics, e.dynamics
 	e.generics, e.dynamics = generics, e.dynamics.clone()
@@ -418,9 +423,10 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		if ent := e.next[f.name]; ent != nil {
 			ent.uses = out.uses
 		}
-		for n := range uses {
-			out.uses[n] = true
+		if f.cell != ck.name { // it was only written anew
+			out.uses = map[string]bool{}
 		}
+		maps.Copy(out.uses, uses)
 	}
 	head, body := e.lowerBody(ck, l, p)
 	e.relearn(out)
@@ -440,6 +446,11 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	for path := range out.imports {
 		if err := e.provide(path); err != nil {
 			return rollback(e.diagnose(err))
+		}
+	}
+	for i, d := range out.decls {
+		if !strings.HasPrefix(d, "/*line") {
+			out.decls[i] = nowhere + d
 		}
 	}
 	text := strings.Join(append(out.decls, head+out.inits+inits+body), "\n")
@@ -465,7 +476,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 // head and its body.
 func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body string) {
 	e.cells++
-	p.call = "cell_run" // one name for all, so that the interpreter lets go of the last one
+	p.call = cellFunction // one name for all, so that the interpreter lets go of the last one
 	stmts := ck.parts.stmts
 	results := ""
 	tail := ""
@@ -500,8 +511,12 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 		l.results = names
 		l.sig = types.NewSignatureType(nil, nil, nil, nil, p.result, false)
 	}
-	if len(stmts) > 0 {
+	switch {
+	case len(stmts) > 0:
 		l.in(stmts[0])
+		l.at = l.begin(stmts[0].Pos())
+	case ck.last != nil:
+		l.at = l.begin(ck.last.Pos())
 	}
 	if defers(stmts...) {
 		l.defers = l.tmp("defers")
@@ -509,7 +524,9 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 	text := l.list(stmts)
 	if ck.last != nil {
 		l.in(ck.last)
-		text += l.checks(&ast.ExprStmt{X: ck.last})
+		stmt := &ast.ExprStmt{X: ck.last}
+		checks, open := l.checks(stmt)
+		text += checks + l.place(stmt, open)
 		last := l.line(ck.last.Pos()) + l.expr(ck.last)
 		if names != nil {
 			tail = strings.Join(names, ", ") + " = " + last + "\n" + l.alias(supportPath) + ".Reached()\n"
@@ -536,7 +553,13 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 	if l.defers != "" {
 		text = l.guard(text) + "\nreturn "
 	}
-	return "func " + p.call + "()" + results + " {\n", text + "}"
+	enter, text := l.watched(l.at, text)
+	if len(stmts) > 0 { // where a panic's trace says that the cell was
+		enter = l.line(stmts[0].Pos()) + enter
+	} else if ck.last != nil {
+		enter = l.line(ck.last.Pos()) + enter
+	}
+	return nowhere + "func " + p.call + "()" + results + " {\n", enter + text + "}"
 }
 
 // runName makes a name for the interpreter. The first meaning of a type keeps its own name, which %v never shows but
@@ -735,7 +758,7 @@ func (f *yaegiFault) Error() string {
 
 // execute calls a prepared cell and waits for it, or for ctx.
 func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
-	e.trace.Reset()
+	e.trace.reset()
 	e.support.sites.Clear()
 	run := e.support.begin(ctx)
 	defer run.end()
@@ -783,7 +806,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 		return result, context.Canceled
 	}
 	if died := run.died(); died != nil {
-		return result, e.panicked(died.value, !died.main)
+		return result, e.panicked(died)
 	}
 	if out.err != nil {
 		var pan interp.Panic
@@ -797,7 +820,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 			if x, ok := pan.Value.(*ExitError); ok {
 				return result, x
 			}
-			return result, e.panicked(pan.Value, false)
+			return result, e.panicked(&death{value: pan.Value, main: true, goroutine: int(run.goroutine.Load())})
 		}
 		return result, e.diagnose(e.interpreterFault(out.err))
 	}
@@ -828,50 +851,6 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 		}
 	}
 	return result, nil
-}
-
-var framePattern = regexp.MustCompile(`^(?:(.*?):)?(\d+):(\d+): panic: (.*)\(\.\.\.\)`)
-
-// panicked makes a *Panic with the positions that yaegi told while it unwound.
-func (e *Evaluator) panicked(value any, goroutine bool) error {
-	value = goPanic(value)
-	p := &Panic{Value: value, Goroutine: goroutine, Text: panicText(value)}
-	for _, line := range strings.Split(e.trace.String(), "\n") {
-		m := framePattern.FindStringSubmatch(line)
-		if m == nil {
-			continue
-		}
-		pos := e.position(m[1], m[2], m[3])
-		if _, ok := e.sources[pos.Filename]; !ok {
-			continue
-		}
-		name := m[4]
-		if i := strings.LastIndex(name, "."); i >= 0 {
-			name = name[i+1:]
-		}
-		if i := strings.Index(name, "__"); i > 0 {
-			name = name[:i]
-		}
-		if strings.HasPrefix(name, "cell_") {
-			name = pos.Filename
-		}
-		p.Frames = append(p.Frames, Frame{Func: name, Pos: pos, SourceLine: e.sourceLine(pos)})
-	}
-	found := false
-	e.support.sites.Range(func(_, x any) bool {
-		at := x.(site)
-		pos := e.lineOf(at.line, at.column)
-		if found || at.text != p.Text || e.sources[pos.Filename] == nil {
-			return true
-		}
-		found = true
-		if len(p.Frames) == 0 {
-			p.Frames = []Frame{{Func: pos.Filename}}
-		}
-		p.Frames[0].Pos, p.Frames[0].SourceLine = pos, e.sourceLine(pos)
-		return true
-	})
-	return p
 }
 
 func panicText(v any) string {

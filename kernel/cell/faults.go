@@ -17,13 +17,17 @@ import (
 
 // fault is a check that was written before a statement.
 func (l *lowering) faultCall(name string, at token.Pos, args ...string) string {
-	p := l.e.fset.Position(at)
-	args = append(args, fmt.Sprint(l.e.lineNumber(p)), fmt.Sprint(p.Column))
-	return l.alias(supportPath) + "." + name + "(" + strings.Join(args, ", ") + ")"
+	return l.alias(supportPath) + "." + name + "(" + strings.Join(append(args, l.where(at)), ", ") + ")"
 }
 
-// checks is what stands before a statement.
-func (l *lowering) checks(s ast.Stmt) string {
+// where is a position as arguments.
+func (l *lowering) where(at token.Pos) string {
+	p := l.e.fset.Position(at)
+	return fmt.Sprintf("%d, %d", l.e.lineNumber(p), p.Column)
+}
+
+// checks is what stands before a statement. open is whether it can fault in a way that this does not look at.
+func (l *lowering) checks(s ast.Stmt) (text string, open bool) {
 	var roots []ast.Node
 	one := func(x ast.Expr) {
 		if x != nil {
@@ -89,7 +93,7 @@ func (l *lowering) checks(s ast.Stmt) string {
 			}
 		}
 	}
-	return c.text.String()
+	return c.text.String(), c.open
 }
 
 // checker collects the checks of one statement.
@@ -98,6 +102,7 @@ type checker struct {
 	seen   map[string]bool
 	text   strings.Builder
 	impure []ast.Node // what has effects, or faults that are not looked at
+	open   bool       // there are faults that are not looked at
 }
 
 func (c *checker) add(cond, fault string) {
@@ -118,7 +123,7 @@ func (c *checker) effects(n ast.Node, _ []ast.Node) {
 				c.impure = append(c.impure, n)
 			}
 		case *ast.TypeAssertExpr:
-			c.impure = append(c.impure, n)
+			c.open, c.impure = true, append(c.impure, n)
 		case *ast.CallExpr:
 			if c.l.info.Types[n.Fun].IsType() {
 				return true
@@ -169,19 +174,28 @@ func (c *checker) walk(n ast.Node, around []ast.Node) {
 	l := c.l
 	inner := append(around[:len(around):len(around)], n)
 	switch x := n.(type) {
-	case *ast.FuncLit, *ast.CompositeLit:
+	case *ast.FuncLit:
+		return
+	case *ast.CompositeLit:
+		c.open = c.open || l.mayFault(x)
 		return
 	case *ast.BinaryExpr:
 		if x.Op == token.LAND || x.Op == token.LOR {
 			c.walk(x.X, inner)
+			c.open = c.open || l.mayFault(x.Y)
 			return
 		}
 		for _, child := range []ast.Expr{x.X, x.Y} {
 			c.walk(child, inner)
 		}
-		if (x.Op == token.QUO || x.Op == token.REM) && l.info.Types[x].Value == nil && l.info.Types[x.Y].Value == nil && c.clear(around) && l.pure(x.Y) {
-			if b, ok := l.typeOf(x.Y).Underlying().(*types.Basic); ok && b.Info()&types.IsInteger != 0 {
+		if (x.Op == token.QUO || x.Op == token.REM) && l.info.Types[x].Value == nil && l.info.Types[x.Y].Value == nil {
+			b, ok := l.typeOf(x.Y).Underlying().(*types.Basic)
+			switch {
+			case !ok || b.Info()&types.IsInteger == 0:
+			case c.clear(around) && l.pure(x.Y):
 				c.add(l.expr(x.Y)+" == 0", l.faultCall("Divide", x.OpPos))
+			default:
+				c.open = true
 			}
 		}
 		return
@@ -193,6 +207,8 @@ func (c *checker) walk(n ast.Node, around []ast.Node) {
 		c.walk(x.Index, inner)
 		if c.clear(around) {
 			c.index(x)
+		} else if _, isMap := l.typeOf(x.X).Underlying().(*types.Map); !isMap {
+			c.open = true
 		}
 		return
 	case *ast.SliceExpr:
@@ -203,6 +219,8 @@ func (c *checker) walk(n ast.Node, around []ast.Node) {
 		}
 		if c.clear(around) {
 			c.slice(x)
+		} else {
+			c.open = true
 		}
 		return
 	case *ast.StarExpr:
@@ -218,8 +236,12 @@ func (c *checker) walk(n ast.Node, around []ast.Node) {
 			return
 		}
 		c.walk(x.X, inner)
-		if sel.Kind() == types.FieldVal && len(sel.Index()) == 1 {
-			c.pointer(x.X, x.Sel.Pos(), around)
+		if sel.Kind() == types.FieldVal {
+			if len(sel.Index()) == 1 {
+				c.pointer(x.X, x.Sel.Pos(), around)
+			} else {
+				c.open = c.open || sel.Indirect()
+			}
 		}
 		return
 	}
@@ -234,15 +256,23 @@ func (c *checker) walk(n ast.Node, around []ast.Node) {
 
 func (c *checker) pointer(x ast.Expr, at token.Pos, around []ast.Node) {
 	l := c.l
-	if _, ok := l.typeOf(x).Underlying().(*types.Pointer); ok && c.clear(around) && l.pure(x) {
-		if id, ok := ast.Unparen(x).(*ast.Ident); ok && l.info.Types[id].IsNil() {
+	if _, ok := l.typeOf(x).Underlying().(*types.Pointer); !ok {
+		return
+	}
+	if !c.clear(around) || !l.pure(x) {
+		c.open = true
+		return
+	}
+	if id, ok := ast.Unparen(x).(*ast.Ident); ok {
+		if l.info.Types[id].IsNil() {
 			return
 		}
-		if id, ok := ast.Unparen(x).(*ast.Ident); ok && l.looping() && l.steady(id, l.around) != nil {
-			return // looked at once for each iteration, it would slow the loop down
+		if l.looping() && l.steady(id, l.around) != nil {
+			c.open = true // looked at once for each iteration, it would slow the loop down
+			return
 		}
-		c.add(l.expr(x)+" == nil", l.faultCall("Nil", at))
 	}
+	c.add(l.expr(x)+" == nil", l.faultCall("Nil", at))
 }
 
 // looping reports whether a statement stands in a loop, where a check costs more than it tells.
@@ -312,13 +342,19 @@ func (c *checker) index(x *ast.IndexExpr) {
 	l := c.l
 	length := l.length(x.X)
 	if length == "" || !l.pure(x.Index) || !isInt(types.Default(l.typeOf(x.Index))) || !types.Identical(types.Default(l.typeOf(x.Index)), types.Typ[types.Int]) {
+		_, isMap := l.typeOf(x.X).Underlying().(*types.Map)
+		c.open = c.open || !isMap
 		return
 	}
 	low, high := l.within(x.Index, x.X)
 	i := l.expr(x.Index)
 	fault := l.faultCall("Index", x.Lbrack, i, length)
-	if !low && l.info.Types[x.Index].Value == nil && !l.looping() {
-		c.add(i+" < 0", fault)
+	if !low && l.info.Types[x.Index].Value == nil {
+		if l.looping() {
+			c.open = true
+		} else {
+			c.add(i+" < 0", fault)
+		}
 	}
 	if !high {
 		c.add(i+" >= "+length, fault)
@@ -329,6 +365,7 @@ func (c *checker) slice(x *ast.SliceExpr) {
 	l := c.l
 	length := l.length(x.X)
 	if length == "" || x.Slice3 {
+		c.open = true
 		return
 	}
 	size, isSlice := length, 0
@@ -342,6 +379,7 @@ func (c *checker) slice(x *ast.SliceExpr) {
 			continue
 		}
 		if !l.pure(b) || !types.Identical(types.Default(l.typeOf(b)), types.Typ[types.Int]) {
+			c.open = true
 			return
 		}
 		if i == 0 {
@@ -480,15 +518,25 @@ func (l *lowering) assignedIn(body *ast.BlockStmt, obj types.Object) bool {
 	return found || l.captured(obj, body)
 }
 
-// site is where a fault was seen, and what it says.
+// site is where a panic was raised.
 type site struct {
 	line, column int
-	text         string
+	value        any
+}
+
+// is reports whether the panic of a site is one with this value.
+func (s site) is(value any) (same bool) {
+	defer func() {
+		if recover() != nil { // it cannot be compared
+			same = true
+		}
+	}()
+	return plain(s.value) == plain(value)
 }
 
 // failAt panics with a fault at a position.
-func (s *support) failAt(v error, line, column int) {
-	s.sites.Store(goroutine(), site{line, column, v.Error()})
+func (s *support) failAt(v any, line, column int) {
+	s.sites.Store(goroutine(), site{line, column, v})
 	panic(v)
 }
 

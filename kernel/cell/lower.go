@@ -32,6 +32,8 @@ type lowering struct {
 	counted []counted               // variables of the loops around
 	renamed map[types.Object]string // named results, which a return statement may have to name where they are hidden
 	fresh   map[string]bool         // variables of the cell that the interpreter has just made
+	at      *places                 // of the function being lowered, if it says where it is
+	faults  []token.Pos             // statements of the loop just lowered that may fault in ways that are not looked at
 }
 
 // emission collects what must be declared before the lowered text can run.
@@ -56,6 +58,10 @@ type loopContext struct {
 	function *rangeFunction // the body has become a function; nil for loops that stay loops
 	isLoop   bool
 	barrier  bool // a function literal: nothing outside can be left
+
+	quiet  bool        // its body calls nothing
+	faults []token.Pos // statements of a quiet body that may fault in ways that are not looked at
+	again  string      // says where the loop's condition and what follows its body are
 }
 
 // rangeFunction is a range over a function on its way to being a call.
@@ -71,6 +77,12 @@ func (l *lowering) tmp(prefix string) string {
 	l.e.counter++
 	return fmt.Sprintf("%sˍ%d", prefix, l.e.counter)
 }
+
+// nowhere is a directive that says that the following text is no cell's.
+const nowhere = "/*line _.go:1:1*/"
+
+// cellFunction is what the interpreter calls the statements of the cell that runs.
+const cellFunction = "cell_run"
 
 // in sets the file that n belongs to.
 func (l *lowering) in(n ast.Node) {
@@ -191,8 +203,14 @@ func (l *lowering) copy(n ast.Node) string {
 func (l *lowering) list(stmts []ast.Stmt) string {
 	var b strings.Builder
 	for _, s := range stmts {
-		b.WriteString("\n" + l.checks(s) + l.line(s.Pos()))
-		b.WriteString(l.stmt(s))
+		checks, open := l.checks(s)
+		place := l.place(s, open)
+		text := l.stmt(s)
+		if place == "" {
+			place = l.placeLoop(s)
+		}
+		l.faults = nil
+		b.WriteString("\n" + checks + place + l.line(s.Pos()) + text)
 	}
 	b.WriteString("\n")
 	return b.String()
@@ -918,7 +936,7 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 		}
 		return l.alias(supportPath) + ".P" + name[1:] + "(" + strings.Join(args, ", ") + ")"
 	case "panic":
-		return l.alias(supportPath) + ".Panic(" + l.into(x.Args[0], emptyInterface) + ")"
+		return l.faultCall("Panic", x.Pos(), l.into(x.Args[0], emptyInterface))
 	}
 	args := make([]string, len(x.Args))
 	for i, a := range x.Args {
@@ -1043,16 +1061,21 @@ func (l *lowering) resultFields(ft *ast.FuncType, sig *types.Signature) string {
 }
 
 // enter is the check at the beginning of a function: an interrupt, and the depth of recursion.
-func (l *lowering) enter(body *ast.BlockStmt) string {
+func (l *lowering) enter(body *ast.BlockStmt, text string) (enter, rest string) {
 	s := l.stopCheck()
 	if len(body.List) > 0 { // where a panic's trace says that the function was
-		s = " " + l.line(body.List[0].Pos()) + s
+		pos := body.List[0].Pos()
+		if l.at != nil && l.at.leaf && l.at.stores == 1 {
+			pos = l.at.only
+		}
+		s = strings.Replace(s, stopVariable, l.line(pos)+stopVariable, 1)
 	}
 	if l.mayRecurse(body) {
-		k := l.alias(supportPath)
-		s += k + ".Enter(); defer " + k + ".Leave(); "
+		var watch string
+		watch, text = l.watched(l.at, text)
+		s += watch
 	}
-	return s
+	return s, text
 }
 
 // stopVariable is the interpreter's own variable that is true once the cell is to stop.

@@ -387,12 +387,14 @@ func (l *lowering) captured(obj types.Object, nodes ...ast.Node) bool {
 }
 
 // body lowers the body of a loop. Where it declares a name of the loop's own again, it becomes a block of its own.
-func (l *lowering) body(b *ast.BlockStmt, label string, function *rangeFunction, own ...ast.Expr) string {
-	l.loops = append(l.loops, &loopContext{label: label, isLoop: true, function: function})
+// again is what the loop says where it is before its next turn.
+func (l *lowering) body(b *ast.BlockStmt, label, again string, function *rangeFunction, own ...ast.Expr) string {
+	c := &loopContext{label: label, isLoop: true, function: function, quiet: !l.callsAnything(b) && function == nil, again: again}
+	l.loops = append(l.loops, c)
 	around := l.around
 	l.around = b
-	defer func() { l.loops, l.around = l.loops[:len(l.loops)-1], around }()
-	text := l.list(b.List)
+	defer func() { l.loops, l.around, l.faults = l.loops[:len(l.loops)-1], around, c.faults }()
+	text := l.list(b.List) + again
 	for _, x := range own {
 		if id, ok := x.(*ast.Ident); ok && id != nil && declares(b.List, id.Name) {
 			return "{" + text + "}\n"
@@ -435,6 +437,10 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 	before := l.counted
 	l.count(s)
 	defer func() { l.counted = before }()
+	again := ""
+	if calls := l.calls(turns(s)); len(calls) > 0 {
+		again = l.store(calls[0])
+	}
 	var own []*ast.Ident
 	if a, ok := s.Init.(*ast.AssignStmt); ok && a.Tok == token.DEFINE {
 		for _, x := range a.Lhs {
@@ -473,7 +479,7 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 		} else if s.Cond != nil {
 			text += l.expr(s.Cond)
 		}
-		return text + " {" + l.stopCheck() + l.body(s.Body, label, nil) + "}"
+		return text + " {" + l.stopCheck() + l.body(s.Body, label, again, nil) + "}"
 	}
 	// Each iteration has its own variables: they begin as copies of the last iteration's, and the post statement works
 	// on the new ones.
@@ -495,7 +501,7 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 	if s.Cond != nil {
 		text += "if !(" + l.expr(s.Cond) + ") { break }\n"
 	}
-	return text + l.body(s.Body, label, nil, identExprs(own)...) + "} }"
+	return text + l.body(s.Body, label, again, nil, identExprs(own)...) + "} }"
 }
 
 // elementType is the type of the i-th variable of a range over t.
@@ -554,7 +560,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 					set = l.expr(s.Key) + " = " + i + "\n"
 				}
 			}
-			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck() + set + l.body(s.Body, label, nil, s.Key) + "}"
+			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key) + "}"
 		}
 	case *types.Signature:
 		return l.rangeFunc(s, u, label)
@@ -591,7 +597,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 			head = "for _ = range " + l.expr(s.X)
 		}
 	}
-	return labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, nil, s.Key, s.Value) + "}"
+	return labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key, s.Value) + "}"
 }
 
 // rangeFunc turns the loop body into the iterator's yield function. Statements that leave the body say how in a
@@ -624,7 +630,7 @@ func (l *lowering) rangeFunc(s *ast.RangeStmt, sig *types.Signature, label strin
 			text.WriteString("var " + r + " " + l.typ(l.sig.Results().At(i).Type(), s) + "; _ = " + r + "\n")
 		}
 	}
-	body := l.body(s.Body, label, f, s.Key, s.Value)
+	body := l.body(s.Body, label, "", f, s.Key, s.Value)
 	k := l.alias(supportPath)
 	text.WriteString("(" + l.expr(s.X) + ")(func(" + strings.Join(params, ", ") + ") bool { if " + over + " { " + k + ".Finished() }\n" + over + " = true\n" + l.stopCheck() + set + body + over + " = false\nreturn true })\n")
 	text.WriteString(over + " = true\n")
@@ -683,6 +689,9 @@ func (l *lowering) branch(s *ast.BranchStmt) string {
 				inner = overOf(c.function) + "return true"
 			}
 			return chain(crossed, inner)
+		}
+		if s.Tok == token.CONTINUE && c.again != "" {
+			plain = "{ " + c.again + plain + " }"
 		}
 		if len(crossed) == 0 {
 			return plain

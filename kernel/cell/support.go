@@ -68,8 +68,9 @@ type run struct {
 
 // death is a panic that ended a goroutine.
 type death struct {
-	value any
-	main  bool // it ended the cell's own goroutine
+	value     any
+	main      bool // it ended the cell's own goroutine
+	goroutine int
 }
 
 // stopped is the panic that unwinds a cell that was interrupted.
@@ -132,7 +133,7 @@ func (s *support) enter() {
 	if r := s.current(); r.goroutine.Load() == int64(goroutine()) {
 		s.mu.Lock()
 		if r.death == nil {
-			r.death = &death{value: trouble, main: true}
+			r.death = &death{value: trouble, main: true, goroutine: goroutine()}
 		}
 		s.mu.Unlock()
 		runtime.Goexit() // as in a compiled program, no deferred call can stop it
@@ -179,6 +180,10 @@ func (s *support) exports() interp.Exports {
 		"Clear": reflect.ValueOf(func(m any) { reflect.ValueOf(m).Clear() }),
 		"Enter": reflect.ValueOf(s.enter),
 		"Leave": reflect.ValueOf(func() { s.depth.Add(-1) }),
+		"LeaveFrom": reflect.ValueOf(func(place *int) {
+			s.depth.Add(-1)
+			s.e.trace.left.Store(int64(*place))
+		}),
 		"Finished": reflect.ValueOf(func() {
 			panic(errors.New("range function continued iteration after function for loop body returned false"))
 		}),
@@ -191,7 +196,7 @@ func (s *support) exports() interp.Exports {
 			r := s.current()
 			s.mu.Lock()
 			if r.death == nil {
-				r.death = &death{value: v}
+				r.death = &death{value: v, goroutine: goroutine()}
 			}
 			s.mu.Unlock()
 			r.cancel()
@@ -203,10 +208,10 @@ func (s *support) exports() interp.Exports {
 		"Unerr":     reflect.ValueOf(unerr),
 		"AsError":   reflect.ValueOf(asError),
 		"ToError":   reflect.ValueOf(toError),
-		"MustError": reflect.ValueOf(mustError),
+		"MustError": reflect.ValueOf(s.mustError),
 		"As":        reflect.ValueOf(s.as),
 		"Must":      reflect.ValueOf(s.must),
-		"Mismatch":  reflect.ValueOf(mismatch),
+		"Mismatch":  reflect.ValueOf(s.mismatch),
 		"Method":    reflect.ValueOf(method),
 		"NotNil": reflect.ValueOf(func(x any) any {
 			if x == nil {
@@ -222,12 +227,12 @@ func (s *support) exports() interp.Exports {
 		}),
 		"Equal":     reflect.ValueOf(equal),
 		"AsTarget":  reflect.ValueOf(asTarget),
-		"Recovered": reflect.ValueOf(recovered),
+		"Recovered": reflect.ValueOf(s.recovered),
 		"Claim":     reflect.ValueOf(s.claim),
 		"NewDefers": reflect.ValueOf(func() *Defers { return &Defers{} }),
 		"Guarded":   reflect.ValueOf(s.guarded),
 		"Push":      reflect.ValueOf(s.push),
-		"Panic":     reflect.ValueOf(func(v any) { panic(asFormatted(v)) }),
+		"Panic":     reflect.ValueOf(func(v any, line, column int) { s.failAt(asFormatted(v), line, column) }),
 		"Print":     reflect.ValueOf(func(args ...any) { s.println("", "", args) }),
 		"Println":   reflect.ValueOf(func(args ...any) { s.println(" ", "\n", args) }),
 		"Plain":     reflect.ValueOf(bare),
