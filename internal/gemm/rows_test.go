@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // stored32 returns rows of a format made from any bytes, with every exponent but those whose sums are not numbers.
@@ -142,6 +143,46 @@ func TestMulRowIsTheSameForAnyWorkers(t *testing.T) {
 			New(workers).MulRow(got, x, w, add)
 			sameBits(t, fmt.Sprint(workers, " workers"), got, want)
 		}
+	}
+}
+
+func TestTeamDoesEachTaskOnce(t *testing.T) {
+	for _, workers := range []int{1, 2, 5} {
+		team := NewISA(workers, plain).Team()
+		for n := range 300 {
+			did := make([]int, n)
+			total := 0
+			team.Each(n, func(task, worker int) {
+				if worker < 0 || worker >= workers {
+					t.Errorf("worker %d of %d", worker, workers)
+				}
+				did[task]++
+			})
+			for task, times := range did { // what the workers wrote is seen here
+				if times != 1 {
+					t.Fatalf("%d workers: task %d of %d was done %d times", workers, task, n, times)
+				}
+			}
+			var spans [300]int
+			team.Spans(n, func(from, to int) {
+				if from%4 != 0 {
+					t.Errorf("a span begins at %d", from)
+				}
+				for i := from; i < to; i++ {
+					spans[i]++
+				}
+			})
+			for _, times := range spans {
+				total += times
+			}
+			if total != n {
+				t.Fatalf("spans of %d hold %d", n, total)
+			}
+			if n%50 == 0 {
+				time.Sleep(time.Millisecond) // the workers fall asleep
+			}
+		}
+		team.Close()
 	}
 }
 

@@ -1,32 +1,36 @@
 package gemm
 
 import (
-	"runtime"
+	"sync"
 	"sync/atomic"
 )
 
-// Team is an engine's workers kept awake for a sequence of small jobs, as one step of a decoder has a hundred of: to wake
-// somebody for each would take longer than the job. Its methods are for one goroutine. Close it soon: who waits keeps a
-// processor busy.
+// Team is an engine's workers kept at hand for a sequence of small jobs, as one step of a decoder has a hundred of: to
+// wake somebody for each would take longer than the job. Its methods are for one goroutine. Close lets the workers go.
 //
 // The tasks of a job are taken, not given, and a job is done when its tasks are: a worker that the operating system lets
 // wait holds up nobody unless it stands within a task.
 type Team struct {
 	workers int
-	state   atomic.Uint64 // the job's number, how many tasks it has and how many of them are taken: see pack
+	state   atomic.Uint64 // the job's number, how many tasks it has and how many of them are taken
 	done    atomic.Int64  // tasks of the job
 	job     func(task, worker int)
+
+	mu     sync.Mutex
+	change sync.Cond    // of state or done
+	asleep atomic.Int32 // who waits for it
 }
 
 const (
 	taskBits = 20
 	taskMask = 1<<taskBits - 1
-	closed   = 1 << (2 * taskBits) // as a state; jobs count from 2
+	closed   = 1 << (2 * taskBits) // as a state; jobs count from 2, and there are fewer than 2^23
 )
 
 // Team gathers the engine's workers.
 func (e *Engine) Team() *Team {
 	t := &Team{workers: e.workers}
+	t.change.L = &t.mu
 	t.state.Store(2 * closed)
 	for w := 1; w < e.workers; w++ {
 		go t.work(w)
@@ -35,7 +39,10 @@ func (e *Engine) Team() *Team {
 }
 
 // Close lets the workers go.
-func (t *Team) Close() { t.state.Store(closed) }
+func (t *Team) Close() {
+	t.state.Store(closed)
+	t.wake()
+}
 
 // Each is [Engine.Each] for up to 2^20-1 tasks.
 func (t *Team) Each(n int, f func(task, worker int)) {
@@ -52,45 +59,64 @@ func (t *Team) Each(n int, f func(task, worker int)) {
 	t.done.Store(0)
 	number := t.state.Load()>>(2*taskBits) + 1
 	t.state.Store(number<<(2*taskBits) | uint64(n)<<taskBits)
+	t.wake()
 	t.take(0)
-	for wait := 1; t.done.Load() < int64(n); wait++ {
-		rest(wait)
-	}
+	t.wait(func() bool { return t.done.Load() == int64(n) })
 }
 
 func (t *Team) work(worker int) {
-	for wait := 1; t.state.Load() != closed; wait++ {
-		if t.take(worker) {
-			wait = 1
-		}
-		rest(wait)
+	for t.state.Load() != closed {
+		t.take(worker)
+		t.wait(func() bool { s := t.state.Load(); return s == closed || s&taskMask < s>>taskBits&taskMask })
 	}
 }
 
-// take does tasks of the job until there are none left, and says whether there was one. A taken task keeps the job from
-// being over, and so t.job and the state's count from being another's.
-func (t *Team) take(worker int) (any bool) {
+// take does tasks of the job until there are none left. A taken task keeps the job from being over, and so t.job from
+// being another's.
+func (t *Team) take(worker int) {
 	for {
 		s := t.state.Load()
-		task := s & taskMask
-		if task >= s>>taskBits&taskMask {
-			return any
+		task, n := s&taskMask, s>>taskBits&taskMask
+		if task >= n {
+			return
 		}
 		if t.state.CompareAndSwap(s, s+1) {
 			t.job(int(task), worker)
-			t.done.Add(1)
-			any = true
+			if t.done.Add(1) == int64(n) {
+				t.wake()
+			}
 		}
 	}
 }
 
-// rest is one round of waiting. Now and then it lets other goroutines run.
-func rest(round int) {
-	if round%64 == 0 {
-		runtime.Gosched()
-		return
+// patience is for how many rounds a waiting goroutine stays awake: some microseconds. That spans what lies between two
+// jobs. To wait longer would take the processor from others on a busy machine, who then take it back at a worse time.
+const patience = 100
+
+// wait returns when over does. It stays awake for a while, and then sleeps until something changes.
+func (t *Team) wait(over func() bool) {
+	for range patience {
+		if over() {
+			return
+		}
+		pause()
 	}
-	pause()
+	t.asleep.Add(1)
+	t.mu.Lock()
+	for !over() {
+		t.change.Wait()
+	}
+	t.mu.Unlock()
+	t.asleep.Add(-1)
+}
+
+// wake tells those asleep that state or done has changed.
+func (t *Team) wake() {
+	if t.asleep.Load() > 0 {
+		t.mu.Lock()
+		t.change.Broadcast()
+		t.mu.Unlock()
+	}
 }
 
 // Spans is [Engine.Spans] with spans that begin at multiples of four, which is how the kernels of [ISA.AddRows] take rows.
