@@ -25,21 +25,29 @@ func (c Chart) String() string { return c.view.forms()["text/plain"].(string) }
 
 // Histogram shows how a column of the pairs is distributed. A threshold, if given, is marked.
 func Histogram(pairs Pairs, column Column, threshold ...float64) Chart {
-	all := pairs.read()
+	mark := math.Inf(-1)
+	if len(threshold) > 0 {
+		mark = threshold[0]
+	}
+	var out Chart
+	out.view.draw(pairs.histogram(column, mark))
+	return out
+}
+
+// histogram draws how a column is distributed, with a mark where it lies within.
+func (p Pairs) histogram(column Column, mark float64) chart.Chart {
+	all := p.read()
 	values := make([]float64, len(all))
 	for i := range all {
 		values[i] = column.Of(all[i])
 	}
 	lo, hi, bins := column.span(values)
-	mark := math.Inf(-1)
-	if len(threshold) > 0 {
-		mark = threshold[0]
-	}
 	c := chart.Histogram("Pairs by "+string(column), column.label(), values, lo, hi, bins, mark)
-	c.Y.Label = "pairs"
-	var out Chart
-	out.view.draw(c)
-	return out
+	c.Y.Label, c.Series[0].Name = "pairs", "pairs"
+	if len(c.Marks) == 0 {
+		c.Subtitle = plural(len(all), "pair")
+	}
+	return c
 }
 
 // label names the column with its unit.
@@ -124,9 +132,17 @@ func (p Pairs) lagChart(st align.StreamSummary) chart.Chart {
 
 // more says that not all of n streams have their charts.
 func (v *view) more(n int) {
-	if n > shownStreams {
-		v.say("Charts of the first %d of %d streams.", shownStreams, n)
+	if text := rest(shownStreams, n); text != "" {
+		v.say("%s", text)
 	}
+}
+
+// rest says that only some of all streams are shown; nothing where all are.
+func rest(shown, streams int) string {
+	if streams <= shown {
+		return ""
+	}
+	return fmt.Sprintf("The first %d of %d streams are shown.", shown, streams)
 }
 
 // trueLag is the lag curve of a labelled stream, empty for others.
@@ -204,9 +220,7 @@ func FDRChart(pairs Pairs) Chart {
 	streams := pairs.Alignment().Streams
 	var out Chart
 	out.view.draw(fdrChart(streams[:min(len(streams), shownStreams)]))
-	if len(streams) > shownStreams {
-		out.view.say("The first %d of %d streams.", shownStreams, len(streams))
-	}
+	out.view.more(len(streams))
 	return out
 }
 
@@ -290,5 +304,7 @@ func (f Filtered) falls(n int) (chart.Chart, grid) {
 			examples.rows = append(examples.rows, []chart.Cell{chart.TextCell(st.Rule), chart.TextCell(e.Response), chart.TextCell(e.Reason), chart.TextCell(e.Stream)})
 		}
 	}
-	return chart.Waterfall("Pairs left after each rule", f.In, drops), examples
+	c := chart.Waterfall("Pairs left after each rule", f.In, drops)
+	c.Y.Label = "pairs"
+	return c, examples
 }

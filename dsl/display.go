@@ -302,7 +302,7 @@ func (t Tuned) MimeBundle() map[string]any {
 	fact := func(name, format string, args ...any) []chart.Cell {
 		return []chart.Cell{chart.TextCell(name), chart.TextCell(fmt.Sprintf(format, args...))}
 	}
-	steps := count(len(run.History))
+	steps := chart.Grouped(len(run.History))
 	if run.Stopped == "early" {
 		steps += fmt.Sprintf(" of %d: the held-out loss no longer fell", run.Steps)
 	}

@@ -12,8 +12,6 @@ import (
 	"banter/stdlib/align"
 	"banter/stdlib/chart"
 	"banter/stdlib/eval"
-
-	"github.com/dustin/go-humanize"
 )
 
 // Report writes a page to the out folder that tells the story of a run: one HTML file that needs nothing else. What it
@@ -97,6 +95,7 @@ func (s *Session) page(p story) *chart.Report {
 	}
 	if p.good != nil {
 		p.good.tellFilter(r)
+		p.good.tellSamples(r, s)
 	}
 	if p.rows != nil {
 		p.rows.tell(r)
@@ -110,9 +109,6 @@ func (s *Session) page(p story) *chart.Report {
 	if p.samples != nil {
 		p.samples.tell(r)
 	}
-	if p.good != nil {
-		p.good.tellSamples(r, s)
-	}
 	r.Facts = s.keyFacts()
 	return r
 }
@@ -121,8 +117,22 @@ func (s *Session) page(p story) *chart.Report {
 // learned from them.
 func (p story) tellResult(r *chart.Report, score *Scored) {
 	var cards []chart.Card
+	var said []string
 	if p.good != nil {
-		cards = append(cards, chart.Card{Label: "pairs kept", Value: count(p.good.Len())})
+		kept := chart.Card{Label: "pairs kept", Value: chart.Grouped(p.good.Len())}
+		if p.all != nil {
+			kept.Detail = fmt.Sprintf("of %s that Align found", chart.Grouped(p.all.Len()))
+		}
+		cards = append(cards, kept)
+		said = append(said, "A pair is what was said, and the chat message that answers it.")
+	}
+	if p.tuned != nil && p.rows != nil {
+		f := p.rows.facts()
+		said = append(said, fmt.Sprintf("%s was trained on %s of them", filepath.Base(p.tuned.base), chart.Grouped(f.Made.Train-f.Leaks.Dropped)))
+		if p.evaluated != nil {
+			said[len(said)-1] += fmt.Sprintf(", and is compared with itself before the training on %s that it never saw", chart.Grouped(p.evaluated.Result().Examples))
+		}
+		said[len(said)-1] += "."
 	}
 	if score != nil && score.Pairs != nil {
 		cards = append(cards, score.Pairs.cards()[:2]...)
@@ -131,7 +141,7 @@ func (p story) tellResult(r *chart.Report, score *Scored) {
 		cards = append(cards, p.evaluated.cards()[:2]...)
 	}
 	if len(cards) > 1 {
-		r.Section("Result", "").Cards(cards...)
+		r.Section("Result", strings.Join(said, " ")).Cards(cards...)
 	}
 }
 
@@ -166,15 +176,25 @@ func (s Streams) summary() string {
 			messages += l.info.Chat.Messages
 		}
 	}
-	return fmt.Sprintf("%s, %s of sound, %s", plural(len(s.list), "stream"), length.Round(time.Second), plural(messages, "chat message"))
+	return fmt.Sprintf("%s, %s of sound, %s", plural(len(s.list), "stream"), minutes(length), plural(messages, "chat message"))
 }
 
-func count(n int) string { return fmt.Sprint(n) }
+// minutes writes how long something lasts, for people.
+func minutes(d time.Duration) string {
+	if d < 10*time.Minute {
+		return d.Round(time.Second).String()
+	}
+	d = d.Round(time.Minute)
+	if d < time.Hour {
+		return fmt.Sprintf("%d minutes", d/time.Minute)
+	}
+	return fmt.Sprintf("%d h %d min", d/time.Hour, d%time.Hour/time.Minute)
+}
 
 // number writes x to three digits, without an exponent as long as people read it.
 func number(x float64) string {
 	if x >= 1000 && x < 1e9 {
-		return humanize.Comma(int64(math.Round(x)))
+		return chart.Grouped(int(math.Round(x)))
 	}
 	return fmt.Sprintf("%.3g", x)
 }
@@ -184,22 +204,23 @@ func share(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
 // told is of how many streams a page has charts of their own.
 const told = 3
 
-func more(sec *chart.Section, streams int) {
-	if streams > told {
-		sec.Note(fmt.Sprintf("Charts of the first %d of %d streams are shown.", told, streams))
+func tellRest(sec *chart.Section, streams int) {
+	if text := rest(told, streams); text != "" {
+		sec.Note(text)
 	}
 }
 
 func (s Streams) tell(r *chart.Report) {
 	sec := r.Section("Streams", "What was read. Times are stream time: since the first sample of the recording.")
 	sec.Table(chart.Table{
-		Columns: []chart.Column{{Name: "stream"}, {Name: "length", Right: true}, {Name: "sound"}, {Name: "messages", Right: true}, {Name: "chat log"}, {Name: "clock", Wide: true}},
+		Columns: []chart.Column{{Name: "stream"}, {Name: "length", Right: true}, {Name: "sound"}, {Name: "messages", Right: true}, {Name: "chat log", Wide: true}, {Name: "clock", Wide: true}},
 		Total:   len(s.list),
 		Rows: func(yield func([]chart.Cell) bool) {
 			for _, l := range s.list {
 				row := []chart.Cell{chart.TextCell(l.info.ID), chart.TimeCell(l.info.Recording.Duration()), chart.TextCell(l.info.Recording.Codec), chart.NumberCell(0), chart.TextCell("none"), chart.TextCell("")}
 				if c := l.info.Chat; c != nil {
-					row[3], row[4], row[5] = chart.NumberCell(float64(c.Messages)), chart.Cell{Text: c.Format, Detail: c.Summary}, chart.TextCell(c.Clock)
+					clock, how, _ := strings.Cut(c.Clock, ": ")
+					row[3], row[4], row[5] = chart.NumberCell(float64(c.Messages)), chart.Cell{Text: c.Format, Detail: c.Summary}, chart.Cell{Text: clock, Detail: how}
 				}
 				if !yield(row) {
 					return
@@ -215,12 +236,13 @@ func (s Streams) tell(r *chart.Report) {
 	for _, l := range s.list[:min(len(s.list), told)] {
 		sec.Chart(perMinute(l))
 	}
-	more(sec, len(s.list))
+	tellRest(sec, len(s.list))
 }
 
 func (t Transcripts) tell(r *chart.Report, score *Scored) {
 	sec := r.Section("Speech", "What was said: words with their times.")
-	words, withheld := 0, ""
+	words := 0
+	var withheld []string
 	for i, l := range t.streams.list {
 		var f transcriptFacts
 		if err := t.list[i].DecodeFacts(&f); err != nil {
@@ -228,10 +250,10 @@ func (t Transcripts) tell(r *chart.Report, score *Scored) {
 		}
 		words += f.Words
 		if text := f.withheldText(); text != "" {
-			withheld += l.info.ID + ": " + text + ". "
+			withheld = append(withheld, l.info.ID+": "+text)
 		}
 	}
-	cards := []chart.Card{{Label: "words", Value: count(words)}}
+	cards := []chart.Card{{Label: "words", Value: chart.Grouped(words)}}
 	if score != nil && score.Words != nil {
 		w := score.Words
 		cards = append(cards,
@@ -245,30 +267,26 @@ func (t Transcripts) tell(r *chart.Report, score *Scored) {
 		}
 	}
 	sec.Cards(cards...)
-	if withheld != "" {
-		sec.Note(withheld)
+	if len(withheld) > 0 {
+		sec.Note("Withheld as not to be trusted, in " + strings.Join(withheld, "; ") + ".")
 	}
 }
 
 func (p Pairs) tellAlignment(r *chart.Report, score *Scored) {
 	sec := r.Section("Alignment", "How far chat trails the recording, and which message answers which speech. Confidence is the probability that a message answers its window; the false discovery rate is estimated with decoys, without labels.")
 	all := p.All()
-	confidence := make([]float64, len(all))
-	for i := range all {
-		confidence[i] = all[i].Confidence
-	}
 	passing := 0
 	for i := range all {
 		if all[i].FDR <= 0.1 {
 			passing++
 		}
 	}
-	cards := []chart.Card{{Label: "pairs", Value: count(len(all)), Detail: "messages with any candidate"}, {Label: "at FDR 0.1", Value: count(passing)}}
+	cards := []chart.Card{{Label: "pairs", Value: chart.Grouped(len(all)), Detail: "messages with any candidate"}, {Label: "at FDR 0.1", Value: chart.Grouped(passing)}}
 	if score != nil && score.Pairs != nil {
 		cards = append(cards, score.Pairs.cards()...)
 	}
 	sec.Cards(cards...)
-	sec.Chart(chart.Histogram("Confidence of pairs", "confidence", confidence, 0, 1, 40, 0))
+	sec.Chart(p.histogram(Confidence, math.Inf(-1)))
 	alignment := p.Alignment()
 	for _, st := range alignment.Streams[:min(len(alignment.Streams), told)] {
 		sec.Chart(p.lagChart(st))
@@ -276,7 +294,7 @@ func (p Pairs) tellAlignment(r *chart.Report, score *Scored) {
 			sec.Note(st.Stream + ": " + note)
 		}
 	}
-	more(sec, len(alignment.Streams))
+	tellRest(sec, len(alignment.Streams))
 	sec.Chart(p.delayChart())
 	sec.Chart(fdrChart(alignment.Streams[:min(len(alignment.Streams), shownStreams)]))
 }
@@ -324,20 +342,29 @@ func (r Rows) tell(page *chart.Report) {
 	f := r.facts()
 	sec := page.Section("Dataset", "Training rows. Which are held out depends on stream and time alone, so that no row moves as data grows.")
 	sec.Cards(
-		chart.Card{Label: "training rows", Value: count(f.Made.Train - f.Leaks.Dropped)},
-		chart.Card{Label: "held out", Value: count(f.Made.Holdout)},
-		chart.Card{Label: "guarded", Value: count(f.Made.Guard), Detail: "too near to the edge of a held-out stretch"},
-		chart.Card{Label: "leaks removed", Value: count(f.Leaks.Dropped), Detail: "training rows nearly the same as held-out ones"})
+		chart.Card{Label: "training rows", Value: chart.Grouped(f.Made.Train - f.Leaks.Dropped)},
+		chart.Card{Label: "held out", Value: chart.Grouped(f.Made.Holdout)},
+		chart.Card{Label: "guarded", Value: chart.Grouped(f.Made.Guard), Detail: "too near to the edge of a held-out stretch"},
+		chart.Card{Label: "leaks removed", Value: chart.Grouped(f.Leaks.Dropped), Detail: "training rows nearly the same as held-out ones"})
 }
 
 func (t Tuned) tell(r *chart.Report) {
 	run := t.Run()
 	sec := r.Section("Training", "A LoRA adapter on a frozen base, with loss on the responses alone.")
 	cards := []chart.Card{
-		{Label: "base", Value: filepath.Base(t.base)}, {Label: "steps", Value: count(len(run.History))},
-		{Label: "rank", Value: count(run.Options.Rank)}, {Label: "learned tokens", Value: count(run.Learned), Detail: "in one pass"}}
+		{Label: "base", Value: filepath.Base(t.base)}, {Label: "steps", Value: chart.Grouped(len(run.History))},
+		{Label: "rank", Value: chart.Grouped(run.Options.Rank)}, {Label: "learned tokens", Value: chart.Grouped(run.Learned), Detail: "in one pass"}}
 	sec.Cards(cards...)
 	sec.Chart(lossCurve(run))
+}
+
+// perplexityFall says how far the perplexity falls, by a share; as a factor where shares run out of digits.
+func perplexityFall(fall eval.Measure) string {
+	if fall.Low > 0.9 && fall.High < 1 {
+		by := func(share float64) string { return number(1 / (1 - share)) }
+		return fmt.Sprintf("falls by a factor of %s; 95 %%: %s to %s", by(fall.Value), by(fall.Low), by(fall.High))
+	}
+	return fmt.Sprintf("falls by %s; 95 %%: %s to %s", share(fall.Value), share(fall.Low), share(fall.High))
 }
 
 func (e Evaluation) tell(r *chart.Report) {
@@ -367,15 +394,15 @@ func (e Evaluation) cards() []chart.Card {
 	fall, _ := res.Metric(eval.PerplexityFall)
 	gain := res.Ranking.MRR.Change
 	cards := []chart.Card{
-		{Label: "perplexity", Value: fmt.Sprintf("%s → %s", number(res.Perplexity.Base.Value), number(res.Perplexity.Tuned.Value)), Detail: fmt.Sprintf("falls by %s, %s to %s", share(fall.Value), share(fall.Low), share(fall.High)), Tone: tone(fall.Low > 0)},
-		{Label: "mean reciprocal rank", Value: fmt.Sprintf("%.3f → %.3f", res.Ranking.MRR.Base.Value, res.Ranking.MRR.Tuned.Value), Detail: fmt.Sprintf("%+.3f, %+.3f to %+.3f", gain.Value, gain.Low, gain.High), Tone: tone(gain.High >= 0)},
+		{Label: "perplexity", Value: fmt.Sprintf("%s → %s", number(res.Perplexity.Base.Value), number(res.Perplexity.Tuned.Value)), Detail: perplexityFall(fall), Tone: tone(fall.Low > 0)},
+		{Label: "mean reciprocal rank", Value: fmt.Sprintf("%.3f → %.3f", res.Ranking.MRR.Base.Value, res.Ranking.MRR.Tuned.Value), Detail: fmt.Sprintf("of the real response among others; %+.3f; 95 %%: %+.3f to %+.3f", gain.Value, gain.Low, gain.High), Tone: tone(gain.High >= 0)},
 		{Label: "learnt by heart", Value: share(res.Memorisation.Long.Tuned.Value), Detail: "answers of 5 words or more from training", Tone: tone(res.Memorisation.Long.Tuned.Value <= res.Memorisation.LongReal+0.05)}}
 	if g := res.General; g != nil {
-		cards = append(cards, chart.Card{Label: "plain answers' perplexity", Value: fmt.Sprintf("%+.1f %%", 100*g.Perplexity.Change.Value),
+		cards = append(cards, chart.Card{Label: "plain answers' perplexity", Value: strings.Replace(fmt.Sprintf("%+.1f %%", 100*g.Perplexity.Change.Value), "-", "−", 1),
 			Detail: fmt.Sprintf("%d plain questions; %.2f nats a token from the base", g.Prompts, g.Drift.Value), Tone: tone(g.Perplexity.Change.Low <= 0.1)})
 	}
 	if l := res.Leaks; l != nil {
-		cards = append(cards, chart.Card{Label: "leaks", Value: count(l.Leaked), Detail: fmt.Sprintf("of %d held-out rows nearly stand in training", l.Holdout), Tone: tone(l.Leaked == 0)})
+		cards = append(cards, chart.Card{Label: "leaks", Value: chart.Grouped(l.Leaked), Detail: fmt.Sprintf("of %d held-out rows nearly stand in training", l.Holdout), Tone: tone(l.Leaked == 0)})
 	}
 	return cards
 }
@@ -467,7 +494,7 @@ func (s Samples) tell(r *chart.Report) {
 // tellSamples shows ten pairs, evenly spread, with where they come from.
 func (p Pairs) tellSamples(r *chart.Report, s *Session) {
 	all := p.All()
-	sec := r.Section("Ten pairs", "Evenly spread over the pairs that were kept.")
+	sec := r.Section("Ten pairs", "Evenly spread over the pairs that were kept. Times are stream time; the delay is what is left of the time between both when the lag is taken off.")
 	n := min(10, len(all))
 	steps := s.lineage(p.step)
 	var shown []chart.PairSample

@@ -69,8 +69,22 @@ type Series struct {
 	Low, High []float64 // interval around Y, or the lower end of a bar
 	Labels    []string  // shown when pointing at a value
 	Tones     []Tone    // of single values, instead of Tone
-	Dashed    bool
+	Dash      Dash
 }
+
+// Dash is how a line is broken, so that color is not all that tells one from another.
+type Dash uint8
+
+// The dashes, in the order in which [Curves] takes them.
+const (
+	Solid Dash = iota
+	Dashed
+	Dotted
+	LongDashed
+	DashDotted
+	DashDotDotted
+	dashes // how many there are
+)
 
 // Mark is a line across the chart that something is held against: a threshold, a moment.
 type Mark struct {
@@ -121,7 +135,7 @@ func Histogram(title, xLabel string, values []float64, lo, hi float64, bins int,
 	c := Chart{Title: title, X: Axis{Label: xLabel, Min: lo, Max: hi}, Y: Axis{Label: "count"}}
 	if threshold > lo && threshold < hi {
 		c.Marks = []Mark{{At: threshold, Label: "threshold " + number(threshold), Tone: Red}}
-		c.Subtitle = fmt.Sprintf("%s of %s at or above %s", grouped(kept), grouped(counted), number(threshold))
+		c.Subtitle = fmt.Sprintf("%s of %s at or above %s", Grouped(kept), Grouped(counted), number(threshold))
 		s.Tones = make([]Tone, bins)
 		for i := range bins {
 			s.Tones[i] = Blue
@@ -130,7 +144,7 @@ func Histogram(title, xLabel string, values []float64, lo, hi float64, bins int,
 			}
 		}
 	} else {
-		c.Subtitle = grouped(counted) + " values"
+		c.Subtitle = Grouped(counted) + " values"
 	}
 	c.Series = []Series{s}
 	return c
@@ -154,7 +168,7 @@ func LagCurve(title string, points []LagPoint, changes []time.Duration, truth []
 	}
 	c := Chart{Title: title, X: Axis{Label: "stream time", Unit: Clock}, Y: Axis{Label: "lag, s"}, Series: []Series{estimate}}
 	if len(truth) > 0 {
-		known := Series{Name: "true lag", Kind: Steps, Tone: Orange, Dashed: true}
+		known := Series{Name: "true lag", Kind: Steps, Tone: Orange, Dash: Dashed}
 		for _, p := range truth {
 			known.X = append(known.X, p.At.Seconds())
 			known.Y = append(known.Y, p.Lag.Seconds())
@@ -205,7 +219,7 @@ func ClockCurve(title string, spans []ClockSpan, driftPPM float64) Chart {
 	if len(spans) != 2 {
 		steps = fmt.Sprintf("%d steps", max(0, len(spans)-1))
 	}
-	c.Subtitle = fmt.Sprintf("%s, by %s messages", steps, grouped(int(messages)))
+	c.Subtitle = fmt.Sprintf("%s, by %s messages", steps, Grouped(int(messages)))
 	if driftPPM != 0 && finite(driftPPM) {
 		c.Subtitle += fmt.Sprintf(", drift of %.0f parts per million", driftPPM)
 	}
@@ -246,9 +260,9 @@ func PerMinute(title string, moments []time.Duration, length time.Duration) Char
 		s.Y[min(int(at.Seconds()/width), n-1)] += 60 / width
 	}
 	c := Chart{Title: title, X: Axis{Label: "stream time", Unit: Clock, Max: float64(n) * width}, Y: Axis{Label: "per minute"}, Series: []Series{s}}
-	c.Subtitle = grouped(len(moments)) + " messages"
+	c.Subtitle = Grouped(len(moments)) + " messages"
 	if before > 0 {
-		c.Subtitle += fmt.Sprintf(", %s of them before the recording", grouped(before))
+		c.Subtitle += fmt.Sprintf(", %s of them before the recording", Grouped(before))
 	}
 	return c
 }
@@ -260,11 +274,11 @@ type Curve struct {
 	Low, High []float64
 }
 
-// Curves draws lines over a common axis.
+// Curves draws lines over a common axis, each in a color and a dash of its own.
 func Curves(title, xLabel, yLabel string, curves ...Curve) Chart {
 	c := Chart{Title: title, X: Axis{Label: xLabel}, Y: Axis{Label: yLabel}}
-	for _, k := range curves {
-		c.Series = append(c.Series, Series{Name: k.Name, Kind: Line, X: k.X, Y: k.Y, Low: k.Low, High: k.High})
+	for i, k := range curves {
+		c.Series = append(c.Series, Series{Name: k.Name, Kind: Line, Dash: Dash(i % int(dashes)), X: k.X, Y: k.Y, Low: k.Low, High: k.High})
 	}
 	return c
 }
@@ -302,22 +316,22 @@ type Drop struct {
 
 // Waterfall shows how many of total were left after each filter.
 func Waterfall(title string, total int, drops []Drop) Chart {
-	s := Series{Name: "left", Kind: Bars, X: []float64{0}, Y: []float64{float64(total)}, Low: []float64{0}, Span: []float64{1}, Tones: []Tone{Gray}, Labels: []string{grouped(total)}}
+	s := Series{Name: "left", Kind: Bars, X: []float64{0}, Y: []float64{float64(total)}, Low: []float64{0}, Span: []float64{1}, Tones: []Tone{Gray}, Labels: []string{Grouped(total)}}
 	names := []string{"all"}
 	left := total
 	for i, d := range drops {
 		s.X, s.Span = append(s.X, float64(i+1)), append(s.Span, 1)
 		s.Y, s.Low = append(s.Y, float64(left)), append(s.Low, float64(left-d.Dropped))
 		s.Tones = append(s.Tones, Red)
-		s.Labels = append(s.Labels, "−"+grouped(d.Dropped))
-		names = append(names, d.Name)
+		s.Labels = append(s.Labels, Grouped(-d.Dropped))
+		names = append(names, strings.ReplaceAll(d.Name, "_", " ")) // so that long names break between lines
 		left -= d.Dropped
 	}
 	n := float64(len(names))
 	s.X, s.Y, s.Low, s.Span = append(s.X, n), append(s.Y, float64(left)), append(s.Low, 0), append(s.Span, 1)
-	s.Tones, s.Labels = append(s.Tones, Green), append(s.Labels, grouped(left))
+	s.Tones, s.Labels = append(s.Tones, Green), append(s.Labels, Grouped(left))
 	names = append(names, "kept")
-	return Chart{Title: title, Subtitle: fmt.Sprintf("%s of %s kept", grouped(left), grouped(total)), X: Axis{Categories: names}, Y: Axis{Label: "messages"}, Series: []Series{s}}
+	return Chart{Title: title, Subtitle: fmt.Sprintf("%s of %s kept", Grouped(left), Grouped(total)), X: Axis{Categories: names}, Y: Axis{Label: "messages"}, Series: []Series{s}}
 }
 
 // Span is something that lasts, on one of a timeline's tracks.
@@ -389,17 +403,17 @@ func number(v float64) string {
 		return "–"
 	case math.IsInf(v, 0):
 		return strings.Replace(fmt.Sprint(v), "Inf", "∞", 1)
-	case v == math.Trunc(v) && a < 1e15:
-		return strings.ReplaceAll(grouped(int(v)), "-", "−")
-	case a >= 1e6 || a < 1e-4:
+	case a < 1e15 && (v == math.Trunc(v) || a >= 1e4):
+		return Grouped(int(math.Round(v)))
+	case a >= 1e15, a < 1e-4:
 		return strings.Replace(fmt.Sprintf("%.3g", v), "-", "−", 1)
 	default:
 		return strings.Replace(fmt.Sprintf("%.4g", v), "-", "−", 1)
 	}
 }
 
-// grouped writes n with thin spaces between thousands.
-func grouped(n int) string {
+// Grouped writes n with thin spaces between thousands.
+func Grouped(n int) string {
 	s := fmt.Sprint(n)
 	sign := ""
 	if n < 0 {

@@ -174,8 +174,11 @@ func liveSeries(k Series, x Axis) charts.MultiSeries {
 		width, opacity = 1.2, 0.6
 	}
 	style := &opts.LineStyle{Color: color, Width: width, Opacity: opts.Float(float32(opacity))}
-	if k.Dashed {
+	switch k.Dash { // ECharts has names for two
+	case Dashed, LongDashed:
 		style.Type = "dashed"
+	case Dotted, DashDotted, DashDotDotted:
+		style.Type = "dotted"
 	}
 	line := charts.SingleSeries{Name: name, Type: "line", ShowSymbol: opts.Bool(len(k.X) <= 12), LineStyle: style, ItemStyle: &opts.ItemStyle{Color: color}, Data: pairs(k.X, k.Y)}
 	if k.Kind == Steps {

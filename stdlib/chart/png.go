@@ -146,9 +146,15 @@ func (c *canvas) dot(p *shape, at point, radius float64) {
 	c.fill(p, circle)
 }
 
-// stroke paints a line as one quadrilateral a segment, each a little long so that corners close.
+// stroke paints a line as one quadrilateral a segment, each a little long so that corners close. A dash goes on from one
+// segment to the next.
 func (c *canvas) stroke(p *shape, points []point) {
 	half := p.width * pngScale / 2
+	lengths := p.dash.lengths()
+	drawn, left := 0, math.Inf(1) // which of lengths the line is in, and how much of it is left
+	if lengths != nil {
+		left = lengths[0] * pngScale
+	}
 	var outlines []outline
 	for i := 1; i < len(points); i++ {
 		a, z := points[i-1], points[i]
@@ -157,22 +163,23 @@ func (c *canvas) stroke(p *shape, points []point) {
 			continue
 		}
 		dx, dy := (z.x-a.x)/length, (z.y-a.y)/length
-		dashes := []float64{0, length}
-		if p.dash {
-			dashes = nil
-			for from := 0.0; from < length && len(dashes) < 4000; from += 9 * pngScale {
-				dashes = append(dashes, from, math.Min(from+5*pngScale, length))
-			}
+		extra := half * 0.5
+		if lengths != nil {
+			extra = 0
 		}
-		for k := 0; k+1 < len(dashes); k += 2 {
-			extra := half * 0.5
-			if p.dash {
-				extra = 0
+		for from := 0.0; from < length; {
+			to := math.Min(from+left, length)
+			if drawn%2 == 0 {
+				s := point{a.x + dx*(from-extra), a.y + dy*(from-extra)}
+				e := point{a.x + dx*(to+extra), a.y + dy*(to+extra)}
+				nx, ny := -dy*half, dx*half
+				outlines = append(outlines, outline{{s.x + nx, s.y + ny}, {e.x + nx, e.y + ny}, {e.x - nx, e.y - ny}, {s.x - nx, s.y - ny}})
 			}
-			s := point{a.x + dx*(dashes[k]-extra), a.y + dy*(dashes[k]-extra)}
-			e := point{a.x + dx*(dashes[k+1]+extra), a.y + dy*(dashes[k+1]+extra)}
-			nx, ny := -dy*half, dx*half
-			outlines = append(outlines, outline{{s.x + nx, s.y + ny}, {e.x + nx, e.y + ny}, {e.x - nx, e.y - ny}, {s.x - nx, s.y - ny}})
+			if left -= to - from; left <= 1e-9 {
+				drawn = (drawn + 1) % len(lengths)
+				left = lengths[drawn] * pngScale
+			}
+			from = to
 		}
 	}
 	// Quadrilaterals of one line turn the same way round, so overlaps add up to inside, not to outside.

@@ -3,6 +3,7 @@ package chart
 import (
 	"html/template"
 	"io"
+	"math"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ type Report struct {
 	Title    string
 	Subtitle string
 	Sections []*Section
-	Facts    []Fact // small print at the end: versions, seeds, keys
+	Facts    []Fact // small print at the end, folded up: versions, seeds, keys
 }
 
 // Fact is a named value in small print.
@@ -33,6 +34,11 @@ func (r *Report) Section(heading, intro string) *Section {
 	s := &Section{Heading: clean(heading, 200), Intro: clean(intro, 5000)}
 	r.Sections = append(r.Sections, s)
 	return s
+}
+
+// Anchor is the section's place in the page's address.
+func (s *Section) Anchor() string {
+	return strings.ReplaceAll(strings.ToLower(s.Heading), " ", "-")
 }
 
 // pageWidth is how wide a chart is drawn that does not say: the width of a section.
@@ -103,13 +109,24 @@ func (s *Section) Pairs(pairs []PairSample) {
 			When:     clockText(tenth(p.SpeechStart)) + "–" + clockText(tenth(p.SpeechEnd)),
 			Answered: clockText(tenth(p.MessageTime)),
 			LagText:  number(tenth(p.Lag)) + " s", DelayText: number(tenth(p.Delay)) + " s",
-			ConfidenceText: number(float64(int(p.Confidence*1000+0.5)) / 1000), FDRText: number(float64(int(p.FDR*1000+0.5)) / 1000),
+			ConfidenceText: probability(p.Confidence), FDRText: probability(p.FDR),
 			SpeechText: bounded(p.Speech, 600), ResponseText: bounded(p.Response, 600)}
 		v.Stream = clean(p.Stream, maxLabel)
 		v.Lineage = cleanFacts(p.Lineage)
 		views = append(views, v)
 	}
 	s.add(pairsTemplate, views)
+}
+
+// probability writes p to three places, and does not call sure what is only nearly so.
+func probability(p float64) string {
+	switch {
+	case p > 0.9995 && p < 1:
+		return "> 0.999"
+	case p < 0.0005 && p > 0:
+		return "< 0.001"
+	}
+	return number(math.Round(p*1000) / 1000)
 }
 
 func cleanFacts(facts []Fact) []Fact {
@@ -168,12 +185,13 @@ var (
 <body>
 <main>
 <header><h1>{{.Title}}</h1>{{with .Subtitle}}<p class="lead">{{.}}</p>{{end}}</header>
-{{range .Sections}}<section>
+{{if gt (len .Sections) 2}}<nav>{{range .Sections}}<a href="#{{.Anchor}}">{{.Heading}}</a> {{end}}</nav>
+{{end}}{{range .Sections}}<section id="{{.Anchor}}">
 <h2>{{.Heading}}</h2>
 {{with .Intro}}<p class="intro">{{.}}</p>
 {{end}}{{range .Parts}}{{.}}
 {{end}}</section>
-{{end}}{{with .Facts}}<footer><h2>How this was made</h2><dl>{{range .}}<div><dt>{{.Name}}</dt><dd><code>{{.Value}}</code></dd></div>{{end}}</dl></footer>
+{{end}}{{with .Facts}}<footer><h2>How this was made</h2><details><summary>the keys of {{len .}} steps; recipe explain KEY says what a step was made of</summary><dl>{{range .}}<div><dt>{{.Name}}</dt><dd><code>{{.Value}}</code></dd></div>{{end}}</dl></details></footer>
 {{end}}</main>
 </body>
 </html>
@@ -207,9 +225,13 @@ section,footer{background:var(--banter-c0);border:1px solid var(--banter-c3);bor
 .intro{margin:0 0 14px;color:var(--banter-c2);max-width:75ch}
 section p{max-width:80ch}
 figure{margin:14px 0 6px;padding:0}
-figure svg{display:block;max-width:100%;height:auto;margin:0 auto}
-figcaption{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:12px 0}
+figure{overflow-x:auto}
+figure svg{display:block;max-width:100%;min-width:620px;height:auto;margin:0 auto}
+nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:-8px 0 18px;font-size:14px}
+a{color:var(` + colorName(toneRole(Blue)) + `)}
+figure{position:relative}
+figcaption{position:absolute;left:0;top:0;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(158px,1fr));gap:12px;margin:12px 0}
 .card{border:1px solid var(--banter-c3);border-left:3px solid var(--banter-c4);border-radius:8px;padding:10px 14px}
 .card .label{font-size:12px;color:var(--banter-c2)}
 .card .value{font-size:24px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
@@ -237,6 +259,6 @@ code{font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 footer dl{display:grid;gap:2px}
 footer dt{min-width:150px}
 ` + strings.ReplaceAll(tableRules, "$", "section") + `@media (max-width:640px){.pairs article{grid-template-columns:1fr}section,footer{padding:16px}main{padding:20px 10px}}
-@media print{:root{` + light.colors() + `--page:#fff}body{font-size:11pt}main{max-width:none;padding:0}section,footer{border:0;padding:8px 0;break-inside:auto}figure,article,.card,tr{break-inside:avoid}h2{break-after:avoid}}
+@media print{nav{display:none}:root{` + light.colors() + `--page:#fff}body{font-size:11pt}main{max-width:none;padding:0}section,footer{border:0;padding:8px 0;break-inside:auto}figure,article,.card,tr{break-inside:avoid}h2{break-after:avoid}}
 `
 }

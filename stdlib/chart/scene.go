@@ -51,7 +51,7 @@ type shape struct {
 	role    role
 	opacity float64
 	width   float64 // of the line, or radius of dots
-	dash    bool
+	dash    Dash
 	text    string  // what is written, or said when pointing at the shape
 	size    float64 // of text
 	anchor  float64 // 0: text starts at the point, 0.5: is centered on it, 1: ends at it
@@ -324,13 +324,16 @@ func (s *scene) rect(x0, y0, x1, y1 float64, r role, opacity float64, said strin
 	s.shapes = append(s.shapes, shape{kind: shapeRect, points: []point{{math.Min(x0, x1), math.Min(y0, y1)}, {math.Max(x0, x1), math.Max(y0, y1)}}, role: r, opacity: opacity, text: said})
 }
 
-func (s *scene) line(points []point, r role, width, opacity float64, dash bool) {
+func (s *scene) line(points []point, r role, width, opacity float64, dash Dash) {
 	s.shapes = append(s.shapes, shape{kind: shapeLine, points: points, role: r, width: width, opacity: opacity, dash: dash})
 }
 
 func (s *scene) text(x, y float64, text string, size, anchor float64, r role, width float64) {
 	s.shapes = append(s.shapes, shape{kind: shapeText, points: []point{{x, y}}, role: r, opacity: 1, text: fit(text, size, width), size: size, anchor: anchor})
 }
+
+// legendLine is how long a line is shown beside its name: its dash is seen at least once.
+const legendLine = 28
 
 // legend names the series, where there are several.
 func (s *scene) legend(series []Series, top, width float64) float64 {
@@ -341,17 +344,17 @@ func (s *scene) legend(series []Series, top, width float64) float64 {
 	top += 18
 	for _, k := range series {
 		name := fit(clean(k.Name, maxLabel), labelSize, 220)
-		w := 22 + textWidth(name, labelSize) + 16
+		w := legendLine + 6 + textWidth(name, labelSize) + 16
 		if x+w > width && x > 16 {
 			x = 16
 			top += 16
 		}
 		if k.Kind == Line || k.Kind == Steps {
-			s.line([]point{{x, top - 4}, {x + 16, top - 4}}, toneRole(k.Tone), 2.5, 1, k.Dashed)
+			s.line([]point{{x, top - 4}, {x + legendLine, top - 4}}, toneRole(k.Tone), 2.5, 1, k.Dash)
 		} else {
-			s.rect(x+3, top-9, x+13, top+1, toneRole(k.Tone), 1, "")
+			s.rect(x+9, top-9, x+19, top+1, toneRole(k.Tone), 1, "")
 		}
-		s.text(x+22, top, name, labelSize, 0, roleMuted, 240)
+		s.text(x+legendLine+6, top, name, labelSize, 0, roleMuted, 240)
 		x += w
 	}
 	return top
@@ -361,7 +364,7 @@ func (s *scene) axes(c Chart, x, y *scale, turned bool) {
 	for _, t := range y.ticks {
 		at := y.at(t)
 		if len(c.Y.Categories) == 0 {
-			s.line([]point{{x.a, at}, {x.b, at}}, roleGrid, 1, 1, false)
+			s.line([]point{{x.a, at}, {x.b, at}}, roleGrid, 1, 1, Solid)
 		}
 		s.text(x.a-8, at+labelSize*0.35, c.Y.write(t), labelSize, 1, roleMuted, s.width*0.3)
 	}
@@ -389,14 +392,14 @@ func (s *scene) axes(c Chart, x, y *scale, turned bool) {
 			continue
 		}
 		last = center + half
-		s.line([]point{{at, y.a}, {at, y.a + 4}}, roleAxis, 1, 1, false)
+		s.line([]point{{at, y.a}, {at, y.a + 4}}, roleAxis, 1, 1, Solid)
 		s.text(center, y.a+labelSize+6, name, labelSize, 0.5, roleMuted, s.width)
 	}
 	zero := y.a
 	if len(c.Y.Categories) == 0 && !y.axis.Log && y.from < 0 && y.to > 0 {
 		zero = y.at(0)
 	}
-	s.line([]point{{x.a, zero}, {x.b, zero}}, roleAxis, 1, 1, false)
+	s.line([]point{{x.a, zero}, {x.b, zero}}, roleAxis, 1, 1, Solid)
 }
 
 func (s *scene) series(k Series, x, y *scale) {
@@ -499,7 +502,7 @@ func (s *scene) series(k Series, x, y *scale) {
 		if k.Tone == Gray {
 			width, opacity = 1.2, 0.6
 		}
-		s.line(path, toneRole(k.Tone), width, opacity, k.Dashed)
+		s.line(path, toneRole(k.Tone), width, opacity, k.Dash)
 		if len(path) <= 12 && k.Kind == Line {
 			s.shapes = append(s.shapes, shape{kind: shapeDots, points: path, role: toneRole(k.Tone), opacity: 1, width: 3})
 		}
@@ -533,7 +536,7 @@ func (s *scene) marks(marks []Mark, x, y *scale) {
 			if !finite(m.At) || at > y.a+0.5 || at < y.b-0.5 {
 				continue
 			}
-			s.line([]point{{x.a, at}, {x.b, at}}, toneRole(tone), 1.4, 1, true)
+			s.line([]point{{x.a, at}, {x.b, at}}, toneRole(tone), 1.4, 1, Dashed)
 			s.text(x.b, at-5, clean(m.Label, maxLabel), labelSize, 1, toneRole(tone), x.b-x.a)
 			continue
 		}
@@ -541,7 +544,7 @@ func (s *scene) marks(marks []Mark, x, y *scale) {
 		if !finite(m.At) || at < x.a-0.5 || at > x.b+0.5 {
 			continue
 		}
-		s.line([]point{{at, y.b - 2}, {at, y.a}}, toneRole(tone), 1.4, 1, true)
+		s.line([]point{{at, y.b - 2}, {at, y.a}}, toneRole(tone), 1.4, 1, Dashed)
 		label := clean(m.Label, maxLabel)
 		w := textWidth(label, labelSize)
 		from, anchor := at+5, 0.0
@@ -571,7 +574,7 @@ func describe(c Chart) string {
 			}
 		}
 		if low <= high && k.Kind != Spans {
-			fmt.Fprintf(&b, "; %s %s to %s over %s values", clean(k.Name, maxLabel), c.Y.write(low), c.Y.write(high), grouped(len(k.Y)))
+			fmt.Fprintf(&b, "; %s %s to %s over %s values", clean(k.Name, maxLabel), c.Y.write(low), c.Y.write(high), Grouped(len(k.Y)))
 		}
 	}
 	return b.String()

@@ -99,8 +99,15 @@ func (p *shape) svg(b *strings.Builder) {
 			break
 		}
 		b.WriteString(`" fill="none" stroke-width="` + coordinate(p.width) + `" stroke-linejoin="round"`)
-		if p.dash {
-			b.WriteString(` stroke-dasharray="5 4"`)
+		if lengths := p.dash.lengths(); lengths != nil {
+			b.WriteString(` stroke-dasharray="`)
+			for i, l := range lengths {
+				if i > 0 {
+					b.WriteByte(' ')
+				}
+				b.WriteString(coordinate(l))
+			}
+			b.WriteByte('"')
 		}
 		paint("stroke")
 	case shapeDots:
@@ -134,6 +141,23 @@ func (p *shape) svg(b *strings.Builder) {
 		return
 	}
 	b.WriteString("/>")
+}
+
+// lengths are the pixels that a line is drawn and left out by turns; nil where it is unbroken.
+func (d Dash) lengths() []float64 {
+	switch d {
+	case Dashed:
+		return []float64{5, 4}
+	case Dotted:
+		return []float64{2, 3}
+	case LongDashed:
+		return []float64{10, 4}
+	case DashDotted:
+		return []float64{8, 3, 2, 3}
+	case DashDotDotted:
+		return []float64{8, 3, 2, 3, 2, 3}
+	}
+	return nil
 }
 
 // coordinate writes a number of pixels to a hundredth.

@@ -78,6 +78,9 @@ func (t Table) markup() string {
 	}
 	limit = min(limit, maxRows)
 	var b strings.Builder
+	if caption := clean(t.Caption, 300); caption != "" {
+		b.WriteString(`<p class="caption">` + html.EscapeString(caption) + "</p>")
+	}
 	b.WriteString(`<table data-banter-sort>`)
 	b.WriteString("<thead><tr>")
 	columns := t.Columns[:min(len(t.Columns), 100)]
@@ -105,14 +108,14 @@ func (t Table) markup() string {
 		}
 	}
 	b.WriteString("</tbody></table>")
-	note := clean(t.Caption, 300)
+	note := ""
 	switch {
 	case t.Total > shown:
-		note = strings.TrimPrefix(fmt.Sprintf("%s. The first %s of %s rows.", note, grouped(shown), grouped(t.Total)), ". ")
+		note = fmt.Sprintf("The first %s of %s rows.", Grouped(shown), Grouped(t.Total))
 	case more:
-		note = strings.TrimPrefix(fmt.Sprintf("%s. The first %s rows; there are more.", note, grouped(shown)), ". ")
+		note = fmt.Sprintf("The first %s rows; there are more.", Grouped(shown))
 	case shown == 0:
-		note = strings.TrimPrefix(note+". No rows.", ". ")
+		note = "No rows."
 	}
 	if note != "" {
 		b.WriteString(`<p class="note">` + html.EscapeString(note) + "</p>")
@@ -150,7 +153,7 @@ func (c Cell) write(b *strings.Builder, col Column) {
 func bounded(s string, n int) string {
 	out := clean(s, n)
 	if strings.HasSuffix(out, "…") && len(s) > 4*n {
-		out += fmt.Sprintf(" (%s bytes in all)", grouped(len(s)))
+		out += fmt.Sprintf(" (%s bytes in all)", Grouped(len(s)))
 	}
 	return out
 }
@@ -180,21 +183,18 @@ func BeforeAfter(caption string, lines []Comparison) Table {
 			axis.Unit = Percent
 		}
 		estimate := func(e Estimate) Cell {
-			c := Cell{Text: axis.write(e.Value), Number: e.Value, Sort: true}
+			c := Cell{Text: axis.write(measured(e.Value)), Number: e.Value, Sort: true}
 			if e.Low != 0 || e.High != 0 {
-				c.Detail = axis.write(e.Low) + " – " + axis.write(e.High)
+				c.Detail = axis.write(measured(e.Low)) + " – " + axis.write(measured(e.High))
 			}
 			return c
 		}
 		change := Cell{Number: l.After.Value - l.Before.Value, Sort: true}
 		if l.Before.Value != 0 && finite(l.After.Value/l.Before.Value) {
 			change.Number = l.After.Value/math.Abs(l.Before.Value) - l.Before.Value/math.Abs(l.Before.Value)
-			change.Text = number(math.Round(change.Number*1000)/10) + "\u202f%"
-			if change.Number > 0 {
-				change.Text = "+" + change.Text
-			}
+			change.Text = changed(l.Before.Value, l.After.Value, change.Number)
 		} else {
-			change.Text = axis.write(change.Number)
+			change.Text = axis.write(measured(change.Number))
 		}
 		apart := (l.After.Low != 0 || l.After.High != 0) && (l.After.Low > l.Before.High || l.After.High < l.Before.Low)
 		if apart {
@@ -228,6 +228,34 @@ func BeforeAfter(caption string, lines []Comparison) Table {
 	return Table{Caption: caption, Columns: columns, Rows: Rows(rows...), Total: len(rows)}
 }
 
+// measured rounds what was measured to three digits, and takes what is nearer to 0 than one in ten thousand for 0.
+func measured(v float64) float64 {
+	if math.Abs(v) < 1e-4 {
+		return 0
+	}
+	if !finite(v) || math.Abs(v) >= 1000 {
+		return v
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
+	return math.Round(v/unit) * unit
+}
+
+// changed writes a change from before to after, which is a share of before: in percent as long as that tells anything, as a
+// factor where it is tenfold or more.
+func changed(before, after, share float64) string {
+	switch ratio := after / before; {
+	case ratio >= 10:
+		return "× " + number(measured(ratio))
+	case ratio > 0 && ratio <= 0.1:
+		return "÷ " + number(measured(1/ratio))
+	}
+	sign := ""
+	if share > 0 {
+		sign = "+"
+	}
+	return sign + number(math.Round(share*1000)/10) + "\u202f%"
+}
+
 // tableStyle styles the tables within scope, for a page of unknown colors: a notebook's.
 func tableStyle(scope string) string {
 	s := `$ {` + light.colors() + `}
@@ -239,8 +267,9 @@ $ {color: var(` + colorName(roleText) + `); background: var(` + colorName(roleGr
 	return "<style>" + strings.ReplaceAll(strings.ReplaceAll(s, "$", scope), "\n", "") + "</style>"
 }
 
-// tableRules style tables within $.
-const tableRules = `$ .scroll {overflow-x: auto}
+// tableRules style tables within $. A shadow at a side says that the table goes on there.
+const tableRules = `$ .scroll {overflow-x: auto; background: linear-gradient(to right, var(--banter-c0) 30%, transparent) 0 0 / 40px 100% local no-repeat, linear-gradient(to left, var(--banter-c0) 30%, transparent) 100% 0 / 40px 100% local no-repeat, linear-gradient(to right, var(--banter-c4), transparent) 0 0 / 12px 100% scroll no-repeat, linear-gradient(to left, var(--banter-c4), transparent) 100% 0 / 12px 100% scroll no-repeat}
+$ p.caption {font-weight: 600; font-size: 14px; margin: 10px 0 4px; max-width: none}
 $ table {border-collapse: collapse; table-layout: auto; width: 100%; margin: 0; font-size: 13px; text-align: left}
 $ th {text-align: left; font-weight: 600; color: var(--banter-c2); border-bottom: 1px solid var(--banter-c4); padding: 6px 12px 6px 0; white-space: nowrap; background: none}
 $ td {text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--banter-c3); background: none; overflow-wrap: break-word; max-width: 240px}
