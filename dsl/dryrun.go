@@ -2,7 +2,6 @@ package dsl
 
 import (
 	"errors"
-	"fmt"
 
 	"banter/dsl/memo"
 )
@@ -10,23 +9,16 @@ import (
 // errNotMade ends a dry run: what follows depends on bytes that are not there.
 var errNotMade = errors.New("its result is not in the store")
 
-// errElsewhere ends a dry run at a result that a run would fetch: a dry run writes nothing.
-var errElsewhere = fmt.Errorf("%w, but in the shared one", errNotMade)
+// NotMade says whether a dry run ended at a step whose result, or the bytes of whose input, are not in the store.
+func NotMade(err error) bool { return errors.Is(err, errNotMade) || errors.Is(err, memo.ErrElsewhere) }
 
-// NotMade says whether a dry run ended at a step whose result is not there, and Elsewhere whether the shared store has it.
-func NotMade(err error) bool { return errors.Is(err, errNotMade) }
-
-// Elsewhere says whether a dry run ended at a step whose result only the shared store has.
-func Elsewhere(err error) bool { return errors.Is(err, errElsewhere) }
-
-// lookUp is what a dry run does of a step.
+// lookUp is what a dry run does of a step. One that only the shared store has is taken from there as far as its manifest.
 func (s *Session) lookUp(step memo.Step, key memo.Key) (memo.Manifest, error) {
 	m, ok, err := s.store.Find(key)
 	ran := Ran{Step: step, Key: key, Outcome: memo.Hit, Err: err}
 	if err == nil && !ok {
-		ran.Outcome, ran.Err = memo.Made, errNotMade
-		if s.store.Offers(s.ctx, key) {
-			ran.Err = errElsewhere
+		if m, ran.Shared = s.store.Offers(s.ctx, key); !ran.Shared {
+			ran.Outcome, ran.Err = memo.Made, errNotMade
 		}
 	}
 	s.mu.Lock()

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"banter/dsl/console"
-	"banter/dsl/memo"
 )
 
 // Main runs a recipe. params is a pointer to a struct whose fields, with their present values as defaults, are what a
@@ -133,26 +132,33 @@ func Finish(s *Session, show *console.Console, name string, err error) int {
 			}
 		}
 		summary.Exports = s.Exports()
-		if err == nil {
-			err = s.store.SetRoot(memo.Root{Name: name, Keys: s.Keys(), About: s.about()})
-		}
 	}
-	var gate *GateError
-	var usage *UsageError
-	var lock *LockError
-	code := ExitDone
-	switch {
-	case errors.As(err, &gate):
-		code = ExitGate
-	case errors.As(err, &lock):
-		code = ExitLock
-	case errors.As(err, &usage):
-		code = ExitUsage
-	case err != nil:
-		code = ExitFailed
+	code := exitCode(err)
+	if s != nil && code != ExitUsage {
+		if e := s.keep(name, code); err == nil && e != nil {
+			err, code = e, ExitFailed
+		}
 	}
 	show.Finish(summary, err, code)
 	return code
+}
+
+// exitCode is that of a run that ended with err.
+func exitCode(err error) int {
+	var gate *GateError
+	var usage *UsageError
+	var lock *LockError
+	switch {
+	case err == nil:
+		return ExitDone
+	case errors.As(err, &gate):
+		return ExitGate
+	case errors.As(err, &lock):
+		return ExitLock
+	case errors.As(err, &usage):
+		return ExitUsage
+	}
+	return ExitFailed
 }
 
 // Param is one parameter of a recipe.

@@ -53,6 +53,7 @@ type shared struct {
 
 	mu         sync.Mutex
 	steps      []Ran
+	kept       int // of steps, how many gc knows of: see keepSession
 	exports    []string
 	trainings  []Training           // that a dry run came to
 	given      []Param              // what Main was given, as this run has it
@@ -66,6 +67,7 @@ type Ran struct {
 	Outcome memo.Outcome
 	Seconds float64
 	Err     error
+	Shared  bool // in a dry run: a hit, but in the shared store alone
 }
 
 // Config is how to open a session. The zero value works.
@@ -214,6 +216,13 @@ func (s *Session) about() map[string]string {
 // any other panic goes on.
 func (s *Session) Run(ctx context.Context, body func() error) (err error) {
 	defer attach(&Session{s.withModels(ctx), s.shared})()
+	if s.front != nil {
+		defer func() {
+			if e := s.keepSession(); e != nil {
+				s.note("store", "", "what this session makes is not marked as wanted: %v", e)
+			}
+		}()
+	}
 	defer func() {
 		switch r := recover().(type) {
 		case nil:
@@ -310,7 +319,7 @@ func (s *Session) do(step memo.Step, work func(context.Context, *memo.Draft) err
 		step.Parts, key = m.Parts, m.Key // work may have found that more belongs to them
 	}
 	s.mu.Lock()
-	s.steps = append(s.steps, Ran{step, key, outcome, seconds, err})
+	s.steps = append(s.steps, Ran{Step: step, Key: key, Outcome: outcome, Seconds: seconds, Err: err})
 	s.mu.Unlock()
 	switch {
 	case err != nil:

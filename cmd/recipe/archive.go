@@ -87,8 +87,7 @@ type cacheImportCmd struct {
 func (c *cacheImportCmd) Run(ctx context.Context, s streams) error {
 	limit, err := humanize.ParseBytes(c.Limit)
 	if err != nil || limit == 0 || limit > 1<<62 {
-		fmt.Fprintf(s.err, "error: --limit %q is not a size such as 10GB\n", c.Limit)
-		return exitCode(dsl.ExitUsage)
+		return &dsl.UsageError{Err: fmt.Errorf("--limit %q is not a size such as 10GB", c.Limit)}
 	}
 	var in io.Reader = os.Stdin
 	if c.File != "-" {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ type forgetCmd struct {
 	JSON    bool   `help:"Answer as one JSON object." name:"json"`
 }
 
-func (c *forgetCmd) Run(ctx context.Context, s streams) (err error) {
+func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 	store, err := c.open(s)
 	if err != nil {
 		return err
@@ -38,8 +39,7 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) (err error) {
 		if err := c.behind(ctx, store); err != nil {
 			return err
 		}
-		defer closing(store, &err)
-		return c.rebuild(ctx, s, store, whom)
+		return errors.Join(c.rebuild(ctx, s, store, whom), store.Close())
 	}
 	t, err := recipe.Forget(ctx, store, whom)
 	if err != nil {

@@ -3,14 +3,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"banter/dsl"
+	"banter/internal/problem"
 
 	"github.com/alecthomas/kong"
 )
@@ -63,19 +66,54 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintln(stderr, "error:", err)
-		return dsl.ExitUsage
+		err = &dsl.UsageError{Err: err}
+	} else {
+		err = k.Run()
 	}
-	err = k.Run()
 	var exit exitCode
+	var usage *dsl.UsageError
+	code = dsl.ExitFailed
 	switch {
+	case err == nil:
+		return dsl.ExitDone
 	case errors.As(err, &exit):
 		return int(exit)
-	case err != nil:
-		fmt.Fprintln(stderr, "error:", err)
-		return dsl.ExitFailed
+	case errors.As(err, &usage):
+		code = dsl.ExitUsage
 	}
-	return dsl.ExitDone
+	if slices.Contains(args, "--json") {
+		if e := failure(err, code).write(stdout); e == nil {
+			return code
+		}
+	}
+	fmt.Fprintln(stderr, "error:", err)
+	return code
+}
+
+// failed is an error for programs, on one line.
+type failed struct {
+	Event string `json:"event"` // "error"
+	Error string `json:"error"` // the whole sentence
+	Doing string `json:"doing,omitempty"`
+	Path  string `json:"path,omitempty"`
+	At    string `json:"at,omitempty"`
+	Fix   string `json:"fix,omitempty"`
+	Exit  int    `json:"exit"`
+}
+
+func failure(err error, code int) failed {
+	f := failed{Event: "error", Error: err.Error(), Exit: code}
+	var p *problem.Error
+	if errors.As(err, &p) {
+		f.Doing, f.Path, f.At, f.Fix = p.Op, p.Path, p.At, p.Fix
+	}
+	return f
+}
+
+func (f failed) write(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(f)
 }
 
 // streams is where commands write.

@@ -2,64 +2,119 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"banter/dsl/memo"
+	"banter/dsl/memo/bucket"
 
 	"github.com/dustin/go-humanize"
 )
+
+// sharedFlag is what commands that may look behind the store take.
+type sharedFlag struct {
+	Shared string `help:"Bucket that several stores share: a folder, or s3://BUCKET/PREFIX?region=REGION. What the store lacks is looked for there, and what is made is sent there." placeholder:"URL" env:"BANTER_SHARED"`
+}
+
+// behind puts the bucket behind a store, if one is named.
+func (f sharedFlag) behind(ctx context.Context, store *memo.Store) error {
+	return share(ctx, store, f.Shared)
+}
+
+// meansShared is what commands take that look after the store, or, if it is named, after the shared one. That is not taken
+// from the environment: who cleans up says where.
+type meansShared struct {
+	Shared string `help:"Look after this bucket, which several stores share, and not after the store: a folder, or s3://BUCKET/PREFIX?region=REGION." placeholder:"URL"`
+}
+
+func share(ctx context.Context, store *memo.Store, where string) error {
+	if where == "" {
+		return nil
+	}
+	b, err := bucket.Open(ctx, where)
+	if err == nil {
+		store.Share(b)
+	}
+	return err
+}
+
+// with opens the store with a bucket behind it, if one is named, for as long as use runs.
+func (f storeFlag) with(ctx context.Context, s streams, where string, use func(*memo.Store) error) error {
+	store, err := f.open(s)
+	if err != nil {
+		return err
+	}
+	if err := share(ctx, store, where); err != nil {
+		return err
+	}
+	return errors.Join(use(store), store.Close())
+}
 
 type cachePushCmd struct {
 	storeFlag
 	sharedFlag
 	Keys []string `arg:"" optional:"" name:"key" help:"Steps: their keys, or how they begin; those that they were made from come with them (default: all)."`
+	JSON bool     `help:"Answer as one JSON object." name:"json"`
 }
 
-func (c *cachePushCmd) Run(ctx context.Context, s streams) (err error) {
-	store, err := c.open(s)
-	if err != nil {
+func (c *cachePushCmd) Run(ctx context.Context, s streams) error {
+	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+		keys, err := (&cacheExportCmd{Keys: c.Keys}).steps(store)
+		if err != nil {
+			return err
+		}
+		sent, err := store.Push(ctx, keys)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, sent)
+		}
+		_, err = fmt.Fprintf(s.out, "%s: %d steps, of which %d were new; sent %d objects, %s\n", store.Shared(), sent.Steps, sent.New, sent.Objects, humanize.IBytes(uint64(sent.Bytes)))
 		return err
-	}
-	if err := c.behind(ctx, store); err != nil {
-		return err
-	}
-	defer closing(store, &err)
-	keys, err := (&cacheExportCmd{Keys: c.Keys}).steps(store)
-	if err != nil {
-		return err
-	}
-	sent, err := store.Push(ctx, keys)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.out, "%s: %d steps, of which %d were new; sent %d objects, %s\n", store.Shared(), sent.Steps, sent.New, sent.Objects, humanize.IBytes(uint64(sent.Bytes)))
-	return nil
+	})
 }
 
 type cachePullCmd struct {
 	storeFlag
 	sharedFlag
+	JSON bool `help:"Answer as one JSON object." name:"json"`
 }
 
-func (c *cachePullCmd) Run(ctx context.Context, s streams) (err error) {
-	store, err := c.open(s)
-	if err != nil {
+func (c *cachePullCmd) Run(ctx context.Context, s streams) error {
+	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+		all, taken, err := store.Pull(ctx)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, struct{ Steps, New int }{all, taken})
+		}
+		_, err = fmt.Fprintf(s.out, "%s: %d steps, of which %d were new here\n", store.Shared(), all, taken)
 		return err
-	}
-	if err := c.behind(ctx, store); err != nil {
-		return err
-	}
-	defer closing(store, &err)
-	all, taken, err := store.Pull(ctx)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.out, "%s: %d steps, of which %d were new here\n", store.Shared(), all, taken)
-	return nil
+	})
 }
 
-func closing(store *memo.Store, err *error) {
-	if e := store.Close(); *err == nil {
-		*err = e
-	}
+// gcShared removes from the shared store what is old and not wanted, or says what that is.
+func (c *cacheGcCmd) gcShared(ctx context.Context, s streams) error {
+	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+		r, err := store.GCShared(ctx, memo.SharedGC{Older: time.Duration(c.OlderDays) * 24 * time.Hour, Steps: c.Steps, DryRun: !c.Yes})
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return printJSON(s.out, gcAnswer{r, !c.Yes})
+		}
+		did, then := "removed", ""
+		if !c.Yes {
+			did = "would remove"
+			if r.Manifests+r.Objects > 0 {
+				then = ": say --yes to do it"
+			}
+		}
+		_, err = fmt.Fprintf(s.out, "%s: %s %d steps and %d objects (%s) that are older than %d days; %s stay%s\n", store.Shared(), did, r.Manifests, r.Objects,
+			humanize.IBytes(uint64(r.Bytes)), c.OlderDays, humanize.IBytes(uint64(r.Left)), then)
+		return err
+	})
 }

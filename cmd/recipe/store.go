@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"banter/dsl"
 	"banter/dsl/memo"
-	"banter/dsl/memo/bucket"
 	"banter/dsl/recipe"
 
 	"github.com/dustin/go-humanize"
@@ -37,37 +37,31 @@ func (f storeFlag) open(s streams) (*memo.Store, error) {
 	return memo.Open(f.dir(), func(text string) { fmt.Fprintln(s.err, "warning:", text) })
 }
 
-// sharedFlag is what commands that may look behind the store take.
-type sharedFlag struct {
-	Shared string `help:"Bucket that several stores share: a folder, or s3://BUCKET/PREFIX?region=REGION. What the store lacks is looked for there, and what is made is sent there." placeholder:"URL" env:"BANTER_SHARED"`
-}
-
-// behind puts the bucket behind a store, if one is named.
-func (f sharedFlag) behind(ctx context.Context, store *memo.Store) error {
-	if f.Shared == "" {
-		return nil
-	}
-	b, err := bucket.Open(ctx, f.Shared)
-	if err == nil {
-		store.Share(b)
-	}
-	return err
-}
-
 type verifyCmd struct {
 	storeFlag
+	meansShared
 	JSON bool `help:"Answer as one JSON object." name:"json"`
 }
 
 func (c *verifyCmd) Run(ctx context.Context, s streams) error {
-	store, err := c.open(s)
-	if err != nil {
-		return err
-	}
-	r, err := store.Verify(ctx)
-	if err != nil {
-		return err
-	}
+	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+		if c.Shared != "" {
+			r, err := store.VerifyShared(ctx)
+			if err != nil {
+				return err
+			}
+			return c.tell(s, store.Shared(), r)
+		}
+		r, err := store.Verify(ctx)
+		if err != nil {
+			return err
+		}
+		return c.tell(s, store.Dir(), r)
+	})
+}
+
+// tell says what was found in a store.
+func (c *verifyCmd) tell(s streams, where string, r memo.VerifyReport) error {
 	if c.JSON {
 		if err := printJSON(s.out, r); err != nil {
 			return err
@@ -76,9 +70,13 @@ func (c *verifyCmd) Run(ctx context.Context, s streams) error {
 		for _, w := range r.Wrong {
 			fmt.Fprintf(s.out, "wrong: %s: %s\n", w.Path, w.What)
 		}
-		fmt.Fprintf(s.out, "%s: %d steps, %d objects, %s read back; %d wrong\n", store.Dir(), r.Manifests, r.Objects, humanize.IBytes(uint64(r.Bytes)), len(r.Wrong))
+		fmt.Fprintf(s.out, "%s: %d steps, %d objects, %s read back; %d wrong\n", where, r.Manifests, r.Objects, humanize.IBytes(uint64(r.Bytes)), len(r.Wrong))
 		if r.Orphans+r.Drafts > 0 {
-			fmt.Fprintf(s.out, "%d objects and %d drafts are leavings of runs that were broken off: recipe cache gc removes them\n", r.Orphans, r.Drafts)
+			gc := "recipe cache gc"
+			if c.Shared != "" {
+				gc += " --shared"
+			}
+			fmt.Fprintf(s.out, "%d objects and %d drafts are leavings of what was broken off: %s removes them\n", r.Orphans, r.Drafts, gc)
 		}
 	}
 	if len(r.Wrong) > 0 {
@@ -146,11 +144,6 @@ func (c *explainCmd) Run(ctx context.Context, s streams) error {
 // recipe explains the steps of a recipe without running it.
 func (c *explainCmd) recipe(ctx context.Context, s streams) error {
 	e, err := recipe.Explain(ctx, c.Step, interpret, recipe.Options{Store: c.Store, Shared: c.Shared, Params: c.Param})
-	var usage *dsl.UsageError
-	if errors.As(err, &usage) {
-		fmt.Fprintln(s.err, "error:", err)
-		return exitCode(dsl.ExitUsage)
-	}
 	if err != nil {
 		return err
 	}
@@ -184,30 +177,98 @@ type cacheCmd struct {
 	Import cacheImportCmd `cmd:"" help:"Take the steps of an archive in, after checking every byte. Import only from those you trust."`
 }
 
-type cacheLsCmd struct{ storeFlag }
+type cacheLsCmd struct {
+	storeFlag
+	Runs bool `help:"List the runs whose steps gc keeps, and until when."`
+	JSON bool `help:"Answer as JSON, one object a line." name:"json"`
+}
 
 func (c *cacheLsCmd) Run(s streams) error {
 	store, err := c.open(s)
 	if err != nil {
 		return err
 	}
+	roots, err := store.Roots()
+	if err != nil {
+		return err
+	}
+	if c.Runs {
+		return c.runs(s, roots)
+	}
 	list, err := store.Manifests()
 	if err != nil {
 		return err
 	}
+	keptBy := map[memo.Key][]string{}
+	for _, r := range roots {
+		for _, k := range r.Keys {
+			keptBy[k] = append(keptBy[k], filepath.Base(r.Name))
+		}
+	}
+	if c.JSON {
+		enc := json.NewEncoder(s.out)
+		for _, m := range list {
+			if err := enc.Encode(struct {
+				memo.Manifest
+				KeptBy []string `json:"kept_by"`
+			}{m, append([]string{}, keptBy[m.Key]...)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KEY\tSTEP\tOF\tBYTES\tTOOK\tMADE")
+	fmt.Fprintln(w, "KEY\tSTEP\tOF\tBYTES\tTOOK\tMADE\tKEPT BY")
 	for _, m := range list {
 		var size int64
 		for _, o := range m.Outputs {
 			size += o.Size
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2fs\t%s\n", m.Key.Short(), m.Verb, m.Label, humanize.IBytes(uint64(size)), m.Seconds, m.Made.Format("2006-01-02 15:04:05"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2fs\t%s\t%s\n", m.Key.Short(), m.Verb, m.Label, humanize.IBytes(uint64(size)), m.Seconds, m.Made.Format("2006-01-02 15:04:05"), strings.Join(keptBy[m.Key], ", "))
 	}
 	return w.Flush()
 }
 
-type cacheDuCmd struct{ storeFlag }
+// runs lists what gc keeps steps for.
+func (c *cacheLsCmd) runs(s streams, roots []memo.Root) error {
+	if c.JSON {
+		enc := json.NewEncoder(s.out)
+		for _, r := range roots {
+			until := ""
+			if !r.Until.IsZero() {
+				until = r.Until.UTC().Format(time.RFC3339)
+			}
+			if err := enc.Encode(struct {
+				Name  string            `json:"name"`
+				Until string            `json:"until,omitempty"`
+				About map[string]string `json:"about"`
+				Keys  []memo.Key        `json:"keys"`
+			}{r.Name, until, r.About, r.Keys}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STEPS\tKEPT UNTIL\tENDED\tRUN")
+	for _, r := range roots {
+		until := "the next run"
+		if !r.Until.IsZero() {
+			until = r.Until.Format("2006-01-02")
+		}
+		ended := r.About["ended"]
+		if ended == "" {
+			ended = "-"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", len(r.Keys), until, ended, r.Name)
+	}
+	return w.Flush()
+}
+
+type cacheDuCmd struct {
+	storeFlag
+	JSON bool `help:"Answer as one JSON object." name:"json"`
+}
 
 func (c *cacheDuCmd) Run(s streams) error {
 	store, err := c.open(s)
@@ -217,6 +278,9 @@ func (c *cacheDuCmd) Run(s streams) error {
 	u, err := store.Usage()
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, u)
 	}
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, verb := range slices.Sorted(maps.Keys(u.ByVerb)) {
@@ -228,26 +292,58 @@ func (c *cacheDuCmd) Run(s streams) error {
 
 type cacheGcCmd struct {
 	storeFlag
-	Budget string `help:"Remove the steps used longest ago, except those that the last run of a recipe needs, until the store holds no more than this." placeholder:"10GB"`
+	Budget string `help:"Remove the steps used longest ago, except those that runs and notebooks need (recipe cache ls --runs), until the store holds no more than this." placeholder:"10GB"`
 	DryRun bool   `help:"Only say what would be removed."`
+
+	meansShared
+	OlderDays int  `help:"With --shared: what may be removed was written more than so many days ago." default:"30" placeholder:"DAYS"`
+	Steps     bool `help:"With --shared: remove old steps, too, that no run recorded in this store needs, and not only leavings of broken transfers."`
+	Yes       bool `help:"With --shared: do it. Without this, it only says what it would do."`
+	JSON      bool `help:"Answer as one JSON object." name:"json"`
+}
+
+// gcAnswer is what gc did, or would do.
+type gcAnswer struct {
+	memo.GCReport
+	DryRun bool
 }
 
 func (c *cacheGcCmd) Run(ctx context.Context, s streams) error {
-	store, err := c.open(s)
-	if err != nil {
-		return err
+	wrong := ""
+	switch {
+	case c.Shared != "" && c.Budget != "":
+		wrong = "--budget is the store's: a shared store goes by age, --older-days"
+	case c.Shared != "" && c.DryRun && c.Yes:
+		wrong = "--dry-run and --yes contradict each other"
+	case c.Shared == "" && (c.Steps || c.Yes):
+		wrong = "--steps and --yes go with --shared URL"
+	case c.OlderDays < 1 || c.OlderDays > 36500:
+		wrong = "--older-days wants 1 day at least: what is younger may be on its way"
 	}
 	budget := int64(-1)
 	if c.Budget != "" {
 		n, err := humanize.ParseBytes(c.Budget)
-		if err != nil {
-			return fmt.Errorf("budget %q: %w", c.Budget, err)
+		if err != nil || n > 1<<62 {
+			wrong = fmt.Sprintf("--budget %q is not a size such as 10GB", c.Budget)
 		}
 		budget = int64(n)
+	}
+	if wrong != "" {
+		return &dsl.UsageError{Err: errors.New(wrong)}
+	}
+	if c.Shared != "" {
+		return c.gcShared(ctx, s)
+	}
+	store, err := c.open(s)
+	if err != nil {
+		return err
 	}
 	r, err := store.GC(ctx, budget, c.DryRun)
 	if err != nil {
 		return err
+	}
+	if c.JSON {
+		return printJSON(s.out, gcAnswer{r, c.DryRun})
 	}
 	did := "removed"
 	if c.DryRun {

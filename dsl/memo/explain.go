@@ -16,6 +16,7 @@ type Explanation struct {
 	Label   string       `json:"label,omitempty"`
 	Key     Key          `json:"key"`
 	Hit     bool         `json:"hit"`
+	Shared  bool         `json:"shared,omitempty"` // no hit here, but in the shared store
 	Parts   []Part       `json:"parts"`
 	Nearest Key          `json:"nearest,omitempty"` // the other stored step of the same verb with the fewest parts that differ
 	Changed []Difference `json:"changed,omitempty"` // what differs from it
@@ -118,12 +119,15 @@ func (d Difference) String() string { return d.Name + ": " + Shown(d.Was) + " ->
 func (e Explanation) String() string {
 	var b strings.Builder
 	state := "miss"
-	if e.Hit {
+	switch {
+	case e.Hit:
 		state = "hit"
+	case e.Shared:
+		state = "in the shared store"
 	}
 	fmt.Fprintf(&b, "%s %s: %s (key %s)\n", e.Verb, e.Label, state, e.Key.Short())
 	switch {
-	case e.Nearest == "" && e.Hit:
+	case e.Nearest == "" && (e.Hit || e.Shared):
 	case e.Nearest == "":
 		b.WriteString("  no other step of this verb is stored\n")
 	default:

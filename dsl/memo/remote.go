@@ -28,7 +28,7 @@ type Remote interface {
 	Write(ctx context.Context, name string, r io.Reader) error // appears whole or not at all
 	Has(ctx context.Context, name string) (bool, error)
 	Remove(ctx context.Context, name string) error
-	List(ctx context.Context, prefix string) iter.Seq2[string, error]
+	List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 	Close() error
 }
 
@@ -372,20 +372,43 @@ func (t *telling) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Offers says whether the remote behind the store has a step. It tells of failures as [Store.Do] does.
-func (s *Store) Offers(ctx context.Context, k Key) bool {
+// Offers is the step that the remote behind the store has under a key, if it has one. Nothing is taken into the store:
+// what the step made is elsewhere, see [ErrElsewhere]. It tells of failures as [Store.Do] does.
+func (s *Store) Offers(ctx context.Context, k Key) (Manifest, bool) {
 	r := s.remote
 	if r == nil || r.off() {
-		return false
+		return Manifest{}, false
 	}
 	there, err := r.open(ctx, false)
+	var m Manifest
 	if err == nil && there {
-		there, err = r.has(ctx, remoteManifest(k))
+		m, err = r.manifest(ctx, k)
 	}
-	if err = r.tried(ctx, err); err != nil && ctx.Err() == nil {
+	if err = r.tried(ctx, err); err != nil && ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) {
 		r.failed(err)
 	}
-	return there && err == nil
+	if err != nil || !there {
+		return Manifest{}, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range m.Outputs {
+		s.elsewhere[o.Digest] = true
+	}
+	return m, true
+}
+
+// ErrElsewhere says that an object is not here, but in the remote, from which [Store.Offers] took the step that made it.
+var ErrElsewhere = errors.New("its bytes are only in the shared store")
+
+// missing is why an object could not be opened.
+func (s *Store) missing(d Digest, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(err, fs.ErrNotExist) && s.elsewhere[d] {
+		return ErrElsewhere
+	}
+	return err
 }
 
 // send has a step sent in the background.
@@ -531,12 +554,12 @@ func (s *Store) Pull(ctx context.Context) (all, taken int, err error) {
 	if there, err := r.open(ctx, false); err != nil || !there {
 		return 0, 0, r.remotely("read shared store", err)
 	}
-	for name, err := range r.List(ctx, manifestsDir+"/") {
+	for e, err := range r.List(ctx, manifestsDir+"/") {
 		if err != nil {
 			return all, taken, r.remotely("read shared store", err)
 		}
-		k := Key(strings.TrimSuffix(path.Base(name), ".json"))
-		if !Digest(k).Valid() || remoteManifest(k) != name {
+		k := Key(strings.TrimSuffix(path.Base(e.Name), ".json"))
+		if !Digest(k).Valid() || remoteManifest(k) != e.Name {
 			continue // whatever it is, it is no step
 		}
 		all++

@@ -22,10 +22,11 @@ import (
 
 // place is a remote in memory, whose every request may be made to fail.
 type place struct {
-	mu    sync.Mutex
-	names map[string][]byte
-	asked []string                                        // "read objects/…"
-	fault func(request string, ctx context.Context) error // nil: none
+	mu      sync.Mutex
+	names   map[string][]byte
+	written map[string]time.Time                            // when, where a test says so; else long ago
+	asked   []string                                        // "read objects/…"
+	fault   func(request string, ctx context.Context) error // nil: none
 }
 
 func newPlace() *place { return &place{names: map[string][]byte{}} }
@@ -97,17 +98,22 @@ func (p *place) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-func (p *place) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+func (p *place) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
 		if err := p.ask(ctx, "list "+prefix); err != nil {
-			yield("", err)
+			yield(Entry{}, err)
 			return
 		}
+		var list []Entry
 		p.mu.Lock()
-		names := slices.Sorted(maps.Keys(p.names))
+		for _, name := range slices.Sorted(maps.Keys(p.names)) {
+			if strings.HasPrefix(name, prefix) {
+				list = append(list, Entry{name, int64(len(p.names[name])), p.written[name]})
+			}
+		}
 		p.mu.Unlock()
-		for _, name := range names {
-			if strings.HasPrefix(name, prefix) && !yield(name, nil) {
+		for _, e := range list {
+			if !yield(e, nil) {
 				return
 			}
 		}
@@ -144,7 +150,7 @@ func TestSharedStoreGivesWhatAnotherMade(t *testing.T) {
 	must(t, a, step("in", "1"), "hello", Made)
 	flush(t, a)
 	b, saidB := sharing(t, t.TempDir(), p)
-	if !b.Offers(t.Context(), step("in", "1").Key()) || b.Offers(t.Context(), step("in", "2").Key()) {
+	if !offers(t, b, step("in", "1")) || offers(t, b, step("in", "2")) {
 		t.Error("the wrong steps are offered")
 	}
 	want, _, err := a.Lookup(step("in", "1").Key())
@@ -167,7 +173,7 @@ func TestSharedStoreGivesWhatAnotherMade(t *testing.T) {
 	once.Once = true
 	must(t, a, once, "once", Made)
 	flush(t, a)
-	if b.Offers(t.Context(), once.Key()) {
+	if offers(t, b, once) {
 		t.Error("a step that nobody asks for again was sent")
 	}
 }
@@ -219,7 +225,7 @@ func afterRemote(t *testing.T, dir string, p Remote) {
 	key := step("in", "1").Key()
 	fresh, said := sharing(t, t.TempDir(), p)
 	want := Made
-	if fresh.Offers(t.Context(), key) {
+	if offers(t, fresh, step("in", "1")) {
 		want = Hit // what is visible is whole
 	}
 	m, outcome, err := fresh.Do(t.Context(), step("in", "1"), twoFiles("hello"))
@@ -405,6 +411,46 @@ func (f folder) Has(ctx context.Context, name string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+func (f folder) Remove(ctx context.Context, name string) error {
+	if err := f.ask(ctx, "remove "+name); err != nil {
+		return err
+	}
+	if err := os.Remove(f.at(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (f folder) List(ctx context.Context, prefix string) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		err := f.ask(ctx, "list "+prefix)
+		var entries []os.DirEntry
+		if err == nil {
+			entries, err = os.ReadDir(f.dir)
+		}
+		if err != nil {
+			yield(Entry{}, err)
+			return
+		}
+		for _, e := range entries {
+			name := strings.ReplaceAll(e.Name(), "+", "/")
+			if info, err := e.Info(); err == nil && strings.HasPrefix(name, prefix) && !yield(Entry{name, info.Size(), info.ModTime()}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// offers says whether the remote behind a store has a step.
+func offers(t *testing.T, s *Store, st Step) bool {
+	t.Helper()
+	m, ok := s.Offers(t.Context(), st.Key())
+	if ok && m.Key != st.Key() {
+		t.Errorf("the remote offers step %s for %s", m.Key.Short(), st.Key().Short())
+	}
+	return ok
 }
 
 // TestKillAtEveryRequest kills a process at each request that it makes of the remote.

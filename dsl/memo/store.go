@@ -47,8 +47,9 @@ type Store struct {
 	// fault, if set, is called before each write with the point's name; tests make it fail or kill the process.
 	fault func(point string) error
 
-	mu       sync.Mutex
-	verified map[Digest]looks // objects whose bytes were checked by this process, as they looked then
+	mu        sync.Mutex
+	verified  map[Digest]looks // objects whose bytes were checked by this process, as they looked then
+	elsewhere map[Digest]bool  // outputs of steps that Offers found
 }
 
 // Open opens the store in dir and makes it if there is none. warn is told of what was mended; nil discards it.
@@ -60,7 +61,7 @@ func Open(dir string, warn func(string)) (*Store, error) {
 	if warn == nil {
 		warn = func(string) {}
 	}
-	s := &Store{dir: dir, warn: warn, verified: map[Digest]looks{}}
+	s := &Store{dir: dir, warn: warn, verified: map[Digest]looks{}, elsewhere: map[Digest]bool{}}
 	b, err := os.ReadFile(filepath.Join(dir, formatFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := s.create(); err != nil {
@@ -497,7 +498,7 @@ func (s *Store) share(ctx context.Context) (release func(), err error) {
 func (s *Store) Read(o Output) ([]byte, error) {
 	b, err := os.ReadFile(s.objectPath(o.Digest))
 	if err != nil {
-		return nil, s.problem("read object in", err)
+		return nil, s.problem("read object in", s.missing(o.Digest, err))
 	}
 	if Sum(b) != o.Digest {
 		if err := s.quarantine(s.objectPath(o.Digest), fmt.Sprintf("object %s (%s) is damaged", o.Digest[:12], o.Name)); err != nil {
@@ -512,7 +513,7 @@ func (s *Store) Read(o Output) ([]byte, error) {
 func (s *Store) OpenObject(o Output) (*os.File, error) {
 	f, err := os.Open(s.objectPath(o.Digest))
 	if err != nil {
-		return nil, s.problem("open object in", err)
+		return nil, s.problem("open object in", s.missing(o.Digest, err))
 	}
 	return f, nil
 }

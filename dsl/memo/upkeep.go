@@ -250,12 +250,19 @@ func (s *Store) Resolve(prefix string) (Manifest, error) {
 	return found[0], nil
 }
 
-// Root is a run that ended well: the steps that it needs, which gc keeps, and how it was called.
+// Root is a run: the steps that it needs, which gc keeps, and how it was called.
 type Root struct {
-	Name  string            // of the recipe
+	Name  string            // of the recipe, or the notebook
 	Keys  []Key             // in order
 	About map[string]string // by name, words without spaces: "dir", "param.fdr"
+	Until time.Time         // when gc need keep the steps no more; zero: as long as no other run of this name is recorded
 }
+
+// over says whether a root's time is up.
+func (r Root) over() bool { return !r.Until.IsZero() && time.Now().After(r.Until) }
+
+// untilLine names a root's end among what is told about it.
+const untilLine = "until"
 
 // SetRoot records what the run named r.Name needs.
 func (s *Store) SetRoot(r Root) error {
@@ -263,6 +270,9 @@ func (s *Store) SetRoot(r Root) error {
 	slices.Sort(keys)
 	var b strings.Builder
 	b.WriteString(r.Name + "\n")
+	if !r.Until.IsZero() {
+		b.WriteString(untilLine + " " + strconv.Quote(r.Until.UTC().Format(time.RFC3339)) + "\n")
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.About)) {
 		b.WriteString(name + " " + strconv.Quote(r.About[name]) + "\n")
 	}
@@ -270,8 +280,23 @@ func (s *Store) SetRoot(r Root) error {
 		b.WriteString(string(k))
 		b.WriteByte('\n')
 	}
-	if err := s.writeFile(filepath.Join(rootsDir, string(Sum([]byte(r.Name)))), []byte(b.String()), false); err != nil {
+	if err := s.writeFile(s.rel(s.rootPath(r.Name)), []byte(b.String()), false); err != nil {
 		return s.problem("write to store", err)
+	}
+	return nil
+}
+
+func (s *Store) rootPath(name string) string {
+	return filepath.Join(s.dir, rootsDir, string(Sum([]byte(name))))
+}
+
+// DropRoot forgets the run of that name, if there was one.
+func (s *Store) DropRoot(name string) error {
+	if err := s.at("remove root"); err != nil {
+		return s.problem("remove from store", err)
+	}
+	if err := os.Remove(s.rootPath(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s.problem("remove from store", err)
 	}
 	return nil
 }
@@ -283,10 +308,18 @@ func parseRoot(text string) Root {
 		line = strings.TrimSuffix(line, "\n")
 		if Digest(line).Valid() {
 			r.Keys = append(r.Keys, Key(line))
-		} else if name, quoted, ok := strings.Cut(line, " "); ok {
-			if value, err := strconv.Unquote(quoted); err == nil {
-				r.About[name] = value
+			continue
+		}
+		name, quoted, _ := strings.Cut(line, " ")
+		value, err := strconv.Unquote(quoted)
+		switch {
+		case err != nil:
+		case name == untilLine:
+			if r.Until, err = time.Parse(time.RFC3339, value); err != nil {
+				r.Until = time.Unix(0, 0) // whatever it says, it is not for ever
 			}
+		default:
+			r.About[name] = value
 		}
 	}
 	return r
@@ -294,7 +327,7 @@ func parseRoot(text string) Root {
 
 // Root returns what the last run of that name was, and whether there was one.
 func (s *Store) Root(name string) (Root, bool, error) {
-	b, err := os.ReadFile(filepath.Join(s.dir, rootsDir, string(Sum([]byte(name)))))
+	b, err := os.ReadFile(s.rootPath(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return Root{}, false, nil
 	}
@@ -324,11 +357,25 @@ func (s *Store) wanted() (map[Key]bool, error) {
 	keep := map[Key]bool{}
 	list, err := s.Roots()
 	for _, r := range list {
+		if r.over() {
+			continue
+		}
 		for _, k := range r.Keys {
 			keep[k] = true
 		}
 	}
 	return keep, err
+}
+
+// dropOver removes the roots whose time is up.
+func (s *Store) dropOver() error {
+	list, err := s.Roots()
+	for _, r := range list {
+		if err == nil && r.over() {
+			err = s.DropRoot(r.Name)
+		}
+	}
+	return err
 }
 
 // Usage is how much a store holds.
@@ -367,7 +414,7 @@ type GCReport struct {
 }
 
 // GC removes what killed runs left and, if the objects are more than budget bytes, the steps used longest ago that no
-// recipe's last run needs, until they are not. budget < 0 removes only leavings. With dryRun nothing is removed.
+// [Root] needs, until they are not. budget < 0 removes only leavings. With dryRun nothing is removed.
 func (s *Store) GC(ctx context.Context, budget int64, dryRun bool) (GCReport, error) {
 	var r GCReport
 	gc := flock.New(filepath.Join(s.dir, locksDir, "gc"))
@@ -424,8 +471,16 @@ func (s *Store) GC(ctx context.Context, budget int64, dryRun bool) (GCReport, er
 	if err != nil {
 		return r, err
 	}
+	if !dryRun {
+		if err := s.dropOver(); err != nil {
+			return r, err
+		}
+	}
 	drop := func(d Digest) error {
 		if !dryRun {
+			if err := s.at("remove object"); err != nil {
+				return s.problem("remove from store", err)
+			}
 			if err := os.Remove(s.objectPath(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return s.problem("remove from store", err)
 			}
@@ -456,6 +511,9 @@ func (s *Store) GC(ctx context.Context, budget int64, dryRun bool) (GCReport, er
 			return r, err
 		}
 		if !dryRun {
+			if err := s.at("remove manifest"); err != nil {
+				return r, s.problem("remove from store", err)
+			}
 			if err := os.Remove(s.manifestPath(st.key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return r, s.problem("remove from store", err)
 			}
@@ -520,6 +578,9 @@ func (s *Store) sweepOne(r *GCReport, sub string, e fs.DirEntry, dryRun bool) er
 		}
 	}
 	if !dryRun {
+		if err := s.at("remove from " + sub); err != nil {
+			return s.problem("remove from store", err)
+		}
 		if err := os.RemoveAll(filepath.Join(s.dir, sub, e.Name())); err != nil {
 			return s.problem("remove from store", err)
 		}

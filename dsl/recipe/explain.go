@@ -25,10 +25,11 @@ func Explain(ctx context.Context, file string, interpret Interpreter, o Options)
 		return nil, err
 	}
 	defer session.Close()
-	if err := session.Run(ctx, func() error { return interpret(ctx, file, src) }); err != nil && !dsl.NotMade(err) {
-		return nil, err
+	ended := session.Run(ctx, func() error { return interpret(ctx, file, src) })
+	if ended != nil && !dsl.NotMade(ended) {
+		return nil, ended
 	}
-	p, err := planOf(session, file, src)
+	p, err := planOf(session, file, src, ended != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +42,9 @@ func Explain(ctx context.Context, file string, interpret Interpreter, o Options)
 		x, err := session.Store().Explain(steps[s.Key])
 		if err != nil {
 			return nil, err
+		}
+		if s.State == "shared" {
+			x.Shared, x.Nearest, x.Changed = true, "", nil
 		}
 		e.Steps = append(e.Steps, x)
 	}

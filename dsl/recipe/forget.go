@@ -102,6 +102,9 @@ func Forget(ctx context.Context, store *memo.Store, whom Whom) (*Touched, error)
 		return nil, err
 	}
 	for _, r := range roots {
+		if !r.Until.IsZero() { // a notebook's session, or a try that did not end well: nothing can run it again
+			continue
+		}
 		if slices.ContainsFunc(r.Keys, func(k memo.Key) bool { _, there := byKey[k]; return touched[k] || !there }) {
 			t.Recipes = append(t.Recipes, r.Name)
 		}

@@ -32,22 +32,22 @@ type plannedStep struct {
 	State string   `json:"state"` // "hit", "shared" or "will run"
 }
 
-// planOf tells what a dry run saw.
-func planOf(s *dsl.Session, file string, src []byte) (plan, error) {
+// planOf tells what a dry run saw. cut is whether it ended before its recipe.
+func planOf(s *dsl.Session, file string, src []byte, cut bool) (plan, error) {
 	p := plan{Kind: "plan", Steps: []plannedStep{}, Then: []string{}, Trainings: s.Trainings()}
 	calls := map[string]int{} // steps of each verb up to the first that misses
-	missed := ""
+	missed, last := "", ""
 	for _, r := range s.Ran() {
 		state := "hit"
+		last = r.Step.Verb
 		if r.Err != nil {
 			state = "will run"
 			if !dsl.NotMade(r.Err) {
 				return p, r.Err
 			}
 			missed = r.Step.Verb
-			if dsl.Elsewhere(r.Err) {
-				state = "shared"
-			}
+		} else if r.Shared {
+			state = "shared"
 		}
 		calls[r.Step.Verb]++
 		p.Steps = append(p.Steps, plannedStep{r.Step.Verb, r.Step.Label, r.Key, state})
@@ -64,6 +64,9 @@ func planOf(s *dsl.Session, file string, src []byte) (plan, error) {
 		}
 		return 0
 	})
+	if cut && missed == "" { // what follows reads bytes that only the shared store has
+		missed = last
+	}
 	if missed != "" {
 		then, err := follow(file, src, missed, calls[missed])
 		if err != nil {
@@ -148,7 +151,7 @@ func (p plan) write(w io.Writer, asJSON bool) error {
 	if err := p.writeTrainings(w); err != nil {
 		return err
 	}
-	if hits == len(p.Steps) {
+	if hits == len(p.Steps) && len(p.Then) == 0 {
 		_, err := fmt.Fprintf(w, "all %d steps are in the store: nothing is left to do but to write the exports\n", hits)
 		return err
 	}

@@ -79,7 +79,7 @@ func Run(ctx context.Context, file string, interpret Interpreter, o Options) int
 	defer session.Close()
 	err = session.Run(ctx, func() error { return interpret(ctx, file, src) })
 	if o.Mode == DryRun && (err == nil || dsl.NotMade(err)) {
-		p, err := planOf(session, file, src)
+		p, err := planOf(session, file, src, err != nil)
 		if err == nil {
 			err = p.write(o.Stdout, o.JSON)
 		}

@@ -36,7 +36,6 @@ func init() {
 				"Device":             p0.Device,
 				"DriftAtMost":        p0.DriftAtMost,
 				"EarlyStop":          p0.EarlyStop,
-				"Elsewhere":          p0.Elsewhere,
 				"Embedder":           p0.Embedder,
 				"Engine":             p0.Engine,
 				"Epochs":             p0.Epochs,

@@ -206,9 +206,9 @@ func (b *Bucket) Remove(ctx context.Context, name string) error {
 	return nil
 }
 
-// List names all that lies under names that begin with prefix.
-func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) {
+// List tells of all that lies under names that begin with prefix.
+func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[memo.Entry, error] {
+	return func(yield func(memo.Entry, error) bool) {
 		list := b.b.List(&blob.ListOptions{Prefix: prefix})
 		for {
 			o, err := list.Next(ctx)
@@ -216,10 +216,10 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[string, erro
 				return
 			}
 			if err != nil {
-				yield("", b.problem(err))
+				yield(memo.Entry{}, b.problem(err))
 				return
 			}
-			if !yield(o.Key, nil) {
+			if !yield(memo.Entry{Name: o.Key, Bytes: o.Size, Written: o.ModTime}, nil) {
 				return
 			}
 		}

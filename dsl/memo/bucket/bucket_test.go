@@ -18,6 +18,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"banter/dsl/memo"
 
@@ -105,11 +106,14 @@ func TestBucket(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := func(prefix string) (names []string) {
-			for name, err := range b.List(ctx, prefix) {
+			for e, err := range b.List(ctx, prefix) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				names = append(names, name)
+				if (e.Name == "a/b.txt") != (e.Bytes == 5) || time.Since(e.Written).Abs() > time.Hour {
+					t.Errorf("entry %+v", e)
+				}
+				names = append(names, e.Name)
 			}
 			return names
 		}
