@@ -3,6 +3,7 @@ package align
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +32,8 @@ type corpus struct {
 	idf []float64
 	// rarity weighs the words of a source: function words say little about what is answered.
 	rarity  []float64
-	authors int // distinct authors of all streams
+	authors int     // distinct authors of all streams
+	habit   []uint8 // by author: log2 of how many messages the author wrote, up to habits-1
 
 	embedded *embedded // nil without an embedder
 
@@ -123,6 +125,7 @@ func newCorpus(in []*Input, opt *Options) *corpus {
 		c.tracks = append(c.tracks, tr)
 	}
 	c.authors = len(authors)
+	c.countAuthors()
 	c.count()
 	return c
 }
@@ -331,6 +334,25 @@ func (tr *track) judge(msgs []target) {
 		}
 		expect := 5 * perSecond
 		m.burst = float32((float64(b-a) - expect) / max(1, expect))
+	}
+}
+
+// habits is the number of classes of authors by how much they write.
+const habits = 6
+
+// countAuthors puts every author into a class by the number of messages.
+func (c *corpus) countAuthors() {
+	wrote := make([]uint, c.authors)
+	for _, tr := range c.tracks {
+		for i := range tr.tgt {
+			if a := tr.tgt[i].author; a >= 0 {
+				wrote[a]++
+			}
+		}
+	}
+	c.habit = make([]uint8, c.authors)
+	for a, n := range wrote {
+		c.habit[a] = uint8(min(habits, max(1, bits.Len(n)))) - 1
 	}
 }
 

@@ -9,9 +9,10 @@ import (
 // et al. 1993, whose prior is that words are copied). All counts are kept per fold, so that a target is judged without
 // the counts of its own stretch of the stream.
 type textModel struct {
-	seen            []float64 // [fold][token] soft counts of answers with the token
-	answer, other   []float64 // [fold][token] the same beyond chance, and what is left of the targets with the token
-	byAuthor        []float64 // [fold][author][answer, other]
+	seen            []float64                 // [fold][token] soft counts of answers with the token
+	answer, other   []float64                 // [fold][token] the same beyond chance, and what is left of the targets with the token
+	byAuthor        []float64                 // [fold][author][answer, other]
+	byHabit         [folds][habits][2]float64 // the same by how much the author writes
 	total           [folds][2]float64
 	said            []float64 // [fold][token] soft counts of tokens of answers, by the word that caused them
 	pairs           *pairTable
@@ -26,6 +27,7 @@ type textModel struct {
 const (
 	tokenShrink  = 2.0
 	authorShrink = 4.0
+	habitShrink  = 8.0
 	pairShrink   = 3.0
 	copyPrior    = 0.15 // prior share of a word's answers that repeat it
 	nullWord     = 0.5  // share of an answer's words that come from no word of the speech
@@ -126,6 +128,9 @@ func (x *textModel) learn(c *corpus, old *textModel, tr *track, t *target, s *sc
 		a := (f*x.authors + int(t.author)) * 2
 		x.byAuthor[a] += yes
 		x.byAuthor[a+1] += no
+		h := &x.byHabit[f][c.habit[t.author]]
+		h[0] += yes
+		h[1] += no
 	}
 	ids := tr.targetIDs(t)
 	count := func(id int32) {
@@ -259,8 +264,8 @@ func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {
 	}
 	rho := math.Max(0.02, math.Min(0.98, (yes+1)/(yes+no+2)))
 	base := math.Log(rho / (1 - rho))
-	ratio := func(yes, no, shrink float64) float64 {
-		p := (yes + shrink*rho) / (yes + no + shrink)
+	ratio := func(yes, no, shrink, prior float64) float64 {
+		p := (yes + shrink*prior) / (yes + no + shrink)
 		p = math.Max(0.005, math.Min(0.995, p))
 		return math.Log(p/(1-p)) - base
 	}
@@ -270,7 +275,7 @@ func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {
 		one := func(id int32) {
 			y := x.sum[3*id] - x.answer[f*x.tokens+int(id)]
 			n := x.sum[3*id+1] - x.other[f*x.tokens+int(id)]
-			sum += ratio(y, n, tokenShrink)
+			sum += ratio(y, n, tokenShrink, rho)
 			k++
 		}
 		for _, id := range tr.targetIDs(t) {
@@ -283,15 +288,19 @@ func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {
 		sum = math.Max(-4, math.Min(4, sum))
 	}
 	if t.author >= 0 && c.opt.has("author") {
-		var y, n float64
+		// an author not seen often is judged as others who write as much
+		var y, n, like, unlike float64
 		for g := range folds {
 			if g != f {
+				h := &x.byHabit[g][c.habit[t.author]]
+				like += h[0]
+				unlike += h[1]
 				a := (g*x.authors + int(t.author)) * 2
 				y += x.byAuthor[a]
 				n += x.byAuthor[a+1]
 			}
 		}
-		sum += math.Max(-3, math.Min(3, ratio(y, n, authorShrink)))
+		sum += math.Max(-3, math.Min(3, ratio(y, n, authorShrink, (like+habitShrink*rho)/(like+unlike+habitShrink))))
 	}
 	return sum
 }
