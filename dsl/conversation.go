@@ -47,6 +47,11 @@ func openVoices(ctx context.Context, name string, a *adapter.Adapter, engine lla
 		return nil, err
 	}
 	v := &voices{base: b}
+	if a != nil {
+		if err := v.fits(a); err != nil {
+			return nil, errors.Join(err, v.Close())
+		}
+	}
 	if b.Model.GGUF != nil && engine != nil {
 		err = v.serve(engine, model.Path, a)
 	} else {
@@ -56,6 +61,15 @@ func openVoices(ctx context.Context, name string, a *adapter.Adapter, engine lla
 		return nil, errors.Join(err, v.Close())
 	}
 	return v, nil
+}
+
+// fits refuses an adapter that was made for another base.
+func (v *voices) fits(a *adapter.Adapter) error {
+	digest, err := v.Digest()
+	if err != nil {
+		return err
+	}
+	return a.Check(v.Config, digest)
 }
 
 // compute lets this program do the arithmetic.
@@ -82,13 +96,7 @@ func (v *voices) serve(engine llama.Engine, path string, a *adapter.Adapter) err
 	if a == nil {
 		return nil
 	}
-	digest, err := v.Digest()
-	if err != nil {
-		return err
-	}
-	if err := a.Check(v.Config, digest); err != nil {
-		return err
-	}
+	var err error
 	if v.scratch, err = os.MkdirTemp("", "banter-adapter-"); err != nil {
 		return err
 	}

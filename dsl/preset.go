@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"strings"
 	"time"
 
 	"banter/internal/problem"
@@ -107,7 +106,8 @@ type Training struct {
 	Engine    string `json:"engine"`
 	Preset    string `json:"preset,omitempty"`
 	Precision string `json:"precision,omitempty"` // in which the base is held; empty: as it is stored
-	First     string `json:"first,omitempty"`     // what has to be done before
+	Rewrite   string `json:"rewrite,omitempty"`   // what has to be done to the base before
+	Install   string `json:"install,omitempty"`   // what has to be installed before
 	Stored    bool   `json:"stored"`              // its result is in the store
 	train.Forecast
 	Seconds float64 `json:"seconds,omitempty"` // that the engine will work here; 0: not known
@@ -161,11 +161,9 @@ func (s *Session) forecast(model models.Model, plans map[string]*train.Plan, o t
 	t.Engine, t.Precision = o.engine.name, e.Runtime.Precision
 	t.Memory = e.EstimateRun(base, o.Options, t.Size, o.recompute)
 	if kind, yes := o.widens(model); yes {
-		t.First = fmt.Sprintf("the base is a GGUF file: it is written to the store as a Hugging Face folder of %s first, once", kind)
+		t.Rewrite = fmt.Sprintf("the base is a GGUF file: it is first written to the store as a Hugging Face folder of %s, once", kind)
 	}
-	if what := e.Missing(); what != "" {
-		t.First = strings.TrimPrefix(t.First+"; "+what, "; ")
-	}
+	t.Install = e.Missing()
 	return t, nil
 }
 
@@ -182,6 +180,13 @@ func (t *Training) time(ctx context.Context, o trainOptions) error {
 	}
 	t.Seconds = d.Seconds()
 	return nil
+}
+
+// foundBase notes that the base of the last training foreseen is in the store in the form that it takes.
+func (s *Session) foundBase() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.trainings[len(s.trainings)-1].Rewrite = ""
 }
 
 // foundTraining notes that the last training foreseen is in the store.
@@ -229,11 +234,13 @@ func (t Training) String() string {
 	switch {
 	case t.Seconds > 0:
 		text += fmt.Sprintf("; about %s on this machine as busy as it is", lasting(t.Seconds))
-	case t.First != "" && !t.Stored:
+	case t.Install != "" && !t.Stored:
 		text += "; how long that takes here is known once torch is installed"
 	}
-	if t.First != "" && !t.Stored {
-		text += "; " + t.First
+	for _, first := range []string{t.Rewrite, t.Install} {
+		if first != "" && !t.Stored {
+			text += "; " + first
+		}
 	}
 	return text
 }

@@ -149,6 +149,9 @@ func Train(data Data, options ...TrainOption) Tuned {
 		s.timeForeseen(err, o)
 		fail("train", o.base, err)
 	}
+	if s.dry {
+		s.foundBase()
+	}
 	step := memo.Step{Verb: "train", Label: model.Name, Reads: []memo.Key{plan.Key}}.With("base", model.SHA256).With("options", o.Options)
 	for _, output := range plan.Outputs {
 		step = step.With("input."+output.Name, output.Digest)
@@ -279,6 +282,7 @@ func (s *Session) trainInto(ctx context.Context, d *memo.Draft, planned memo.Man
 	if err != nil {
 		return err
 	}
+	t.Rewrite = "" // that is done
 	s.note("train", model.Name, "%s", t)
 	machine := train.Machine{CheckpointDir: scratch, CheckpointEvery: 25, Recompute: o.recompute}
 	result, err := s.fit(ctx, m, plans, o, machine)

@@ -181,6 +181,7 @@ func init() {
 				"LoadOption":       reflect.TypeFor[p0.LoadOption](),
 				"LockError":        reflect.TypeFor[p0.LockError](),
 				"Pair":             reflect.TypeFor[p0.Pair](),
+				"PairCard":         reflect.TypeFor[p0.PairCard](),
 				"PairScore":        reflect.TypeFor[p0.PairScore](),
 				"Pairs":            reflect.TypeFor[p0.Pairs](),
 				"Param":            reflect.TypeFor[p0.Param](),

@@ -98,10 +98,11 @@ func (s *schedule) most() (tokens, longest, learned int) {
 	return tokens, longest, learned
 }
 
-// Looks at the holdout that nobody asked for: about so many in a run, as long as they read no more than this share of the
-// tokens that training reads. A look is one pass forwards where a step is two or three.
+// Looks at the holdout that nobody asked for: about so many in a run, fewer where together they would read more than this
+// share of the tokens that training reads. A look is one pass forwards where a step is two or three.
 const (
-	usualLooks = 10
+	mostLooks  = 10
+	leastLooks = 3 // fewer make no curve
 	lookShare  = 0.5
 )
 
@@ -111,6 +112,6 @@ func (s *schedule) lookEvery(holdout *Plan) int {
 	held, _ := holdout.Tokens()
 	steps := s.steps()
 	read := float64(all) * float64(steps*s.perStep) / float64(len(s.epoch(0)))
-	looks := int(min(usualLooks, max(1, lookShare*read/float64(held))))
+	looks := int(min(mostLooks, max(leastLooks, lookShare*read/float64(held))))
 	return (steps + looks - 1) / looks
 }

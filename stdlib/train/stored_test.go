@@ -105,7 +105,7 @@ func TestANarrowedBase(t *testing.T) {
 func TestLooksThatNobodyAskedFor(t *testing.T) {
 	m := openModel(t, tinyModel)
 	plan := randomPlan(1, 24, 48)
-	for _, c := range []struct{ steps, held, looks int }{{40, 2, 11}, {40, 24, 4}, {4, 60, 2}, {7, 1, 8}} {
+	for _, c := range []struct{ steps, held, looks int }{{40, 2, 11}, {40, 24, 4}, {4, 60, 3}, {7, 1, 8}} {
 		r, err := Run(t.Context(), m, plan, Options{Rank: 2, Steps: c.steps, BatchRows: 4}, Machine{}, randomPlan(2, c.held, 48))
 		if err != nil {
 			t.Fatal(err)

@@ -74,10 +74,10 @@ class Group:
 
 
 class Stop:
-    """Whether the run was asked to stop."""
+    """Whether the run was asked to stop. Before the first step there is nothing to keep: then it stops at once."""
 
     def __init__(self):
-        self.asked = False
+        self.asked = self.begun = False
         signal.signal(signal.SIGTERM, self.ask)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the run hears it too, and decides
         if os.environ.get("LOCAL_RANK", "0") == "0":
@@ -85,11 +85,13 @@ class Stop:
 
     def ask(self, *_):
         self.asked = True
+        if not self.begun:
+            os._exit(0)
 
     def watch(self):
         while os.read(0, 1 << 12):
             pass
-        self.asked = True
+        self.ask()
 
 
 class Plan:
@@ -307,6 +309,7 @@ class Trainer:
                        "best_step": s["best_step"] if self.best is not None else s["step"]}, f)
 
     def run(self, stop):
+        stop.begun = True
         self.resume()
         resumed = self.state["step"]
         if self.group.rank == 0:
