@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"banter/internal/progress"
 	"banter/internal/worker"
 	"banter/internal/worker/native"
 	"banter/stdlib/lm"
@@ -19,24 +20,23 @@ import (
 	"banter/stdlib/lm/llama"
 	"banter/stdlib/lm/merge"
 	"banter/stdlib/lm/safetensors"
-	"banter/stdlib/lm/tokenizer"
 )
 
 // smolLM2 is the shape of SmolLM2-135M.
 const smolLM2 = `{"model_type":"llama","hidden_size":576,"intermediate_size":1536,"num_hidden_layers":30,"num_attention_heads":9,"num_key_value_heads":3,
 	"max_position_embeddings":2048,"rms_norm_eps":1e-5,"rope_theta":100000,"tie_word_embeddings":true,"vocab_size":49152}`
 
-// randomModel writes a model of random weights as Q8_0 GGUF.
-func randomModel(b *testing.B, config string) string {
+// randomModel writes a model of random weights as a folder of the given type, and the same as GGUF.
+func randomModel(b *testing.B, config string, kind lm.Type, ggufKind lm.Type) (dir, file string) {
 	b.Helper()
-	dir := b.TempDir()
+	dir = b.TempDir()
 	c, err := lm.ParseConfig([]byte(config))
 	if err != nil {
 		b.Fatal(err)
 	}
 	var tensors []safetensors.Tensor
 	for name, shape := range c.TensorShapes() {
-		tensors = append(tensors, safetensors.Tensor{Name: name, DType: "F16", Shape: shape, Load: func() ([]byte, error) {
+		tensors = append(tensors, safetensors.Tensor{Name: name, DType: kind.String(), Shape: shape, Load: func() ([]byte, error) {
 			random := rand.New(rand.NewPCG(uint64(len(name)), 7))
 			n := 1
 			for _, d := range shape {
@@ -49,7 +49,7 @@ func randomModel(b *testing.B, config string) string {
 					values[i]++
 				}
 			}
-			return lm.Quantize(values, lm.F16, shape[len(shape)-1])
+			return lm.Quantize(values, kind, shape[len(shape)-1])
 		}})
 	}
 	write := func(name string, f func(w io.Writer) error) {
@@ -65,8 +65,13 @@ func randomModel(b *testing.B, config string) string {
 			b.Fatal(err)
 		}
 	}
+	text := func(name, text string) {
+		b.Helper()
+		write(name, func(w io.Writer) error { _, err := io.WriteString(w, text); return err })
+	}
 	write("model.safetensors", func(w io.Writer) error { return safetensors.Write(w, tensors, nil) })
-	write("config.json", func(w io.Writer) error { _, err := io.WriteString(w, config); return err })
+	text("config.json", config)
+	text("chat_template.jinja", "{% for m in messages %}{{ m.content }}.{% endfor %}")
 	write("tokenizer.json", func(w io.Writer) error {
 		f, err := os.Open("../tokenizer/testdata/smollm2.json.gz")
 		if err != nil {
@@ -80,98 +85,97 @@ func randomModel(b *testing.B, config string) string {
 		_, err = io.Copy(w, z)
 		return err
 	})
-	m, err := lm.Open(dir)
+	o := open(b, dir)
+	merged, err := merge.New(o.Model, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer m.Close()
-	tok, err := tokenizer.Open(m)
-	if err != nil {
-		b.Fatal(err)
-	}
-	template, err := chattemplate.Parse("{% for m in messages %}{{ m.content }}.{% endfor %}", chattemplate.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	format, err := chattemplate.NewFormat(template, tok)
-	if err != nil {
-		b.Fatal(err)
-	}
-	merged, err := merge.New(m, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	write("q8.gguf", func(w io.Writer) error { return merged.WriteGGUF(w, lm.Q8_0, "random", format) })
-	return filepath.Join(dir, "q8.gguf")
+	write("model.gguf", func(w io.Writer) error { return merged.WriteGGUF(w, ggufKind, "random", o.format) })
+	return dir, filepath.Join(dir, "model.gguf")
 }
 
-// BenchmarkGeneration has the go engine and llama.cpp answer with the same Q8_0 file, in turn, and reports tokens a second
-// of each and their ratio: of the model's own speed (greedy), with what a conversation uses (drawn), and with a LoRA.
+// BenchmarkGeneration has the go engine and llama.cpp answer with the same weights, in turn, and reports how long each
+// reads until its first token is there, how many tokens a second it writes from then on, and their ratios.
 func BenchmarkGeneration(b *testing.B) {
 	p := pool(b)
-	file := randomModel(b, smolLM2)
-	o := open(b, file)
+	_, q8 := randomModel(b, smolLM2, lm.F16, lm.Q8_0)
+	o := open(b, q8)
 	a := randomAdapter(b, o.Config, 0.001)
-	const tokens = 48
-	prompt := []chattemplate.Message{{Role: "user", Content: strings.Repeat("Should we add garlic or honey to the soup? ", 4)}}
 	drawn := generate.Sampling{Temperature: 0.8, TopP: 0.95, MinP: 0.1}
-	path := write(b, a, o.Config)
-	for _, c := range []struct {
-		name string
-		own  generate.Voice
-		cpp  generate.Voice
-		s    generate.Sampling
-	}{
-		{"greedy", o.own(b, nil), llama.New(p, file, "", o.format), generate.Sampling{}},
-		{"drawn", o.own(b, nil), llama.New(p, file, "", o.format), drawn},
-		{"lora", o.own(b, a), llama.New(p, file, path, o.format), generate.Sampling{}},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			var seconds [2]float64
-			var made [2]int
-			for i := 0; b.Loop(); i++ {
-				for k, v := range []generate.Voice{c.own, c.cpp} {
-					began := time.Now()
-					answer, err := v.Answer(b.Context(), prompt, generate.Options{Sampling: c.s, MaxTokens: tokens, Seed: uint64(i)}, nil)
-					if err != nil {
-						b.Fatal(err)
-					}
-					if i == 0 {
-						continue // models are being loaded
-					}
-					seconds[k] += time.Since(began).Seconds()
-					made[k] += answer.Tokens
-				}
-			}
-			if made[0] == 0 || made[1] == 0 {
-				return
-			}
-			own, cpp := float64(made[0])/seconds[0], float64(made[1])/seconds[1]
-			b.ReportMetric(own, "go-tokens/s")
-			b.ReportMetric(cpp, "llama-tokens/s")
-			b.ReportMetric(own/cpp, "ratio")
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(bare(b, p, file, o.format, prompt, c.s, tokens), "of-bare-llama")
-		})
+	const short, long = 4, 30 // sentences of the prompt
+	compare(b, "q8_0/greedy", o.own(b, nil), llama.New(p, q8, "", o.format), generate.Sampling{}, short)
+	compare(b, "q8_0/drawn", o.own(b, nil), llama.New(p, q8, "", o.format), drawn, short)
+	compare(b, "q8_0/long", o.own(b, nil), llama.New(p, q8, "", o.format), generate.Sampling{}, long)
+	compare(b, "q8_0/lora", o.own(b, a), llama.New(p, q8, write(b, a, o.Config), o.format), generate.Sampling{}, short)
+	b.Run("q8_0/worker", func(b *testing.B) { share(b, p, q8, o.format) })
+	for _, kind := range []lm.Type{lm.BF16, lm.F32} {
+		dir, file := randomModel(b, smolLM2, kind, kind)
+		o := open(b, dir)
+		compare(b, strings.ToLower(kind.String())+"/greedy", o.own(b, nil), llama.New(p, file, "", o.format), generate.Sampling{}, short)
 	}
 }
 
-// bare is the share of a call's time in which llama.cpp itself computes: what is left is the sampler, the text and the way
+// compare has two voices answer in turn.
+func compare(b *testing.B, name string, own, cpp generate.Voice, s generate.Sampling, sentences int) {
+	b.Run(name, func(b *testing.B) {
+		prompt := []chattemplate.Message{{Role: "user", Content: strings.Repeat("Should we add garlic or honey to the soup? ", sentences)}}
+		voices := []generate.Voice{own, cpp}
+		var reading, writing [2]time.Duration
+		var written [2]int
+		answer := func(k int, seed uint64) (first, rest time.Duration, tokens int) {
+			began := time.Now()
+			ctx := progress.With(b.Context(), func(progress.Report) {
+				if first == 0 {
+					first = time.Since(began)
+				}
+			})
+			answer, err := voices[k].Answer(ctx, prompt, generate.Options{Sampling: s, MaxTokens: 48, Seed: seed}, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return first, time.Since(began) - first, answer.Tokens - 1
+		}
+		for k := range voices {
+			answer(k, 0) // loads the model
+		}
+		n := 0
+		for ; b.Loop(); n++ {
+			for k := range voices {
+				first, rest, tokens := answer(k, uint64(n))
+				reading[k], writing[k], written[k] = reading[k]+first, writing[k]+rest, written[k]+tokens
+			}
+		}
+		rate := func(k int) float64 { return float64(written[k]) / writing[k].Seconds() }
+		b.ReportMetric(rate(0), "go-tokens/s")
+		b.ReportMetric(rate(1), "llama-tokens/s")
+		b.ReportMetric(rate(0)/rate(1), "ratio")
+		b.ReportMetric(reading[0].Seconds()/float64(n)*1e3, "go-first-ms")
+		b.ReportMetric(reading[1].Seconds()/float64(n)*1e3, "llama-first-ms")
+		b.ReportMetric(0, "ns/op")
+	})
+}
+
+// share reports in how much of a call's time llama.cpp itself computes: what is left is the sampler, the text and the way
 // to the worker and back.
-func bare(b *testing.B, p *worker.Pool, file string, format *chattemplate.Format, turns []chattemplate.Message, s generate.Sampling, tokens int) float64 {
-	ids, err := format.Prompt(turns...)
+func share(b *testing.B, p *worker.Pool, file string, format *chattemplate.Format) {
+	ids, err := format.Prompt(chattemplate.Message{Role: "user", Content: strings.Repeat("Should we add garlic or honey to the soup? ", 4)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	began := time.Now()
-	raw, _, err := p.Call(b.Context(), native.MethodGenerate, native.GenerateParams{LMParams: native.LMParams{Model: file}, Tokens: ids, MaxTokens: tokens, Sampling: s}, nil)
-	if err != nil {
-		b.Fatal(err)
+	var computed, all float64
+	for b.Loop() {
+		began := time.Now()
+		raw, _, err := p.Call(b.Context(), native.MethodGenerate, native.GenerateParams{LMParams: native.LMParams{Model: file}, Tokens: ids, MaxTokens: 48}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all += time.Since(began).Seconds()
+		var made native.Generated
+		if err := json.Unmarshal(raw, &made); err != nil {
+			b.Fatal(err)
+		}
+		computed += made.DecodeSeconds
 	}
-	all := time.Since(began).Seconds()
-	var made native.Generated
-	if err := json.Unmarshal(raw, &made); err != nil {
-		b.Fatal(err)
-	}
-	return made.DecodeSeconds / all
+	b.ReportMetric(computed/all, "of-bare-llama")
+	b.ReportMetric(0, "ns/op")
 }
