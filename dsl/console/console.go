@@ -83,6 +83,9 @@ func short(key string) string { return key[:min(len(key), 12)] }
 // clean keeps names from files and chat from steering the terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
+		if r == '\t' { // begins the further lines of what the type checker says
+			return ' '
+		}
 		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) || (r >= 0x202a && r <= 0x202e) || (r >= 0x2066 && r <= 0x2069) {
 			return '\ufffd'
 		}

@@ -371,11 +371,6 @@ func (m *model) describe(tr *track, real []verdict, out *StreamResult) {
 		note("%d messages are too few to learn how chat answers: confidence rests on shared words and the usual delays", d.Messages)
 	}
 	if d.Words > 0 && d.Messages > 0 && !tr.linkedAtAll() {
-		note("shared words give no sign of a link between speech and chat (score %.1f, want %.0f): check that recording and chat belong together", d.LinkScore, minLinkScore)
+		note("nothing gives a sign of a link between speech and chat (score %.1f, want %.1f): check that recording and chat belong together", d.LinkScore, minLinkScore)
 	}
 }
-
-// minLinkScore is the evidence for a link below which no pair is believed.
-const minLinkScore = 2.5
-
-func (tr *track) linkedAtAll() bool { return tr.lagSet || tr.linkScore >= minLinkScore }
