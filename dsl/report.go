@@ -176,7 +176,12 @@ func (s Streams) summary() string {
 			messages += l.info.Chat.Messages
 		}
 	}
-	return fmt.Sprintf("%s, %s of sound, %s", plural(len(s.list), "stream"), minutes(length), plural(messages, "chat message"))
+	return fmt.Sprintf("%s, %s of sound, %s", plural(len(s.list), "stream"), minutes(length), groupedPlural(messages, "chat message"))
+}
+
+// groupedPlural is plural with thin spaces between thousands.
+func groupedPlural(n int, what string) string {
+	return strings.Replace(plural(n, what), fmt.Sprint(n), chart.Grouped(n), 1)
 }
 
 // minutes writes how long something lasts, for people.
@@ -362,9 +367,9 @@ func (t Tuned) tell(r *chart.Report) {
 func perplexityFall(fall eval.Measure) string {
 	if fall.Low > 0.9 && fall.High < 1 {
 		by := func(share float64) string { return number(1 / (1 - share)) }
-		return fmt.Sprintf("falls by a factor of %s; 95 %%: %s to %s", by(fall.Value), by(fall.Low), by(fall.High))
+		return fmt.Sprintf("falls by a factor of %s; 95\u202f%%: %s to %s", by(fall.Value), by(fall.Low), by(fall.High))
 	}
-	return fmt.Sprintf("falls by %s; 95 %%: %s to %s", share(fall.Value), share(fall.Low), share(fall.High))
+	return fmt.Sprintf("falls by %s; 95\u202f%%: %s to %s", share(fall.Value), share(fall.Low), share(fall.High))
 }
 
 func (e Evaluation) tell(r *chart.Report) {
@@ -375,7 +380,8 @@ func (e Evaluation) tell(r *chart.Report) {
 	for _, note := range e.notes() {
 		sec.Note(note)
 	}
-	style, rubrics := e.style(), e.rubrics()
+	measures, style, rubrics := e.measures(), e.style(), e.rubrics()
+	sec.Table(chart.Table{Caption: measures.caption, Columns: measures.columns, Rows: chart.Rows(measures.rows...), Total: len(measures.rows)})
 	sec.Table(chart.Table{Caption: style.caption, Columns: style.columns, Rows: chart.Rows(style.rows...), Total: len(style.rows)})
 	if len(rubrics.rows) > 0 {
 		sec.Table(chart.Table{Caption: rubrics.caption, Columns: rubrics.columns, Rows: chart.Rows(rubrics.rows...), Total: len(rubrics.rows)})
@@ -395,7 +401,7 @@ func (e Evaluation) cards() []chart.Card {
 	gain := res.Ranking.MRR.Change
 	cards := []chart.Card{
 		{Label: "perplexity", Value: fmt.Sprintf("%s → %s", number(res.Perplexity.Base.Value), number(res.Perplexity.Tuned.Value)), Detail: perplexityFall(fall), Tone: tone(fall.Low > 0)},
-		{Label: "mean reciprocal rank", Value: fmt.Sprintf("%.3f → %.3f", res.Ranking.MRR.Base.Value, res.Ranking.MRR.Tuned.Value), Detail: fmt.Sprintf("of the real response among others; %+.3f; 95 %%: %+.3f to %+.3f", gain.Value, gain.Low, gain.High), Tone: tone(gain.High >= 0)},
+		{Label: "mean reciprocal rank", Value: fmt.Sprintf("%.3f → %.3f", res.Ranking.MRR.Base.Value, res.Ranking.MRR.Tuned.Value), Detail: fmt.Sprintf("of the real response among others; %+.3f; 95\u202f%%: %+.3f to %+.3f", gain.Value, gain.Low, gain.High), Tone: tone(gain.High >= 0)},
 		{Label: "learnt by heart", Value: share(res.Memorisation.Long.Tuned.Value), Detail: "answers of 5 words or more from training", Tone: tone(res.Memorisation.Long.Tuned.Value <= res.Memorisation.LongReal+0.05)}}
 	if g := res.General; g != nil {
 		cards = append(cards, chart.Card{Label: "plain answers' perplexity", Value: strings.Replace(fmt.Sprintf("%+.1f %%", 100*g.Perplexity.Change.Value), "-", "−", 1),
@@ -410,7 +416,7 @@ func (e Evaluation) cards() []chart.Card {
 // notes are what else there is to say of the numbers.
 func (e Evaluation) notes() []string {
 	res := e.Result()
-	var notes []string
+	notes := res.Caveats()
 	if n := res.Ranking; n.FewestCandidates < n.Wanted {
 		notes = append(notes, fmt.Sprintf("Ranking is among %.0f candidates on average: there are not %d different responses for every prompt.", n.MeanCandidates, n.Wanted))
 	}
@@ -421,6 +427,16 @@ func (e Evaluation) notes() []string {
 		notes = append(notes, fmt.Sprintf("%s left out; the first, %s: %s.", plural(n, "example"), res.Skipped[0].ID, res.Skipped[0].Reason))
 	}
 	return notes
+}
+
+// measures explain what was compared.
+func (e Evaluation) measures() grid {
+	g := grid{caption: "What the measures say", columns: []chart.Column{{Name: "measure"}, {Name: "what it says", Wide: true}}}
+	res := e.Result()
+	for _, row := range res.Rows() {
+		g.rows = append(g.rows, []chart.Cell{chart.TextCell(row.Name), chart.TextCell(row.Says)})
+	}
+	return g
 }
 
 // style describes the real responses and both sides' answers to the same prompts.

@@ -142,7 +142,8 @@ func (e *evaluation) run(ctx context.Context) (*Report, error) {
 	for _, s := range e.Suites {
 		e.total += 2 * int64(s.answers())
 	}
-	r := &Report{Version: reportVersion, Examples: len(e.holdout), Training: len(e.training), Seed: e.Seed, Resamples: e.Resamples}
+	r := &Report{Version: reportVersion, Examples: len(e.holdout), Training: len(e.training), Seed: e.Seed, Resamples: e.Resamples,
+		Vocabulary: e.sides[0].Model().Config().Vocab}
 	// Before anything costs time: what stands on both sides makes all that follows look better than it is.
 	if err := e.leaks(r); err != nil {
 		return nil, fmt.Errorf("evaluate: %w", err)

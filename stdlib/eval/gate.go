@@ -142,7 +142,7 @@ func (g Gate) Check(r *Report) []Failure {
 	for _, c := range g {
 		m, ok := r.Metric(c.Metric)
 		if !ok {
-			failures = append(failures, Failure{c, fmt.Sprintf("wanted %v, but the report has no %s", c, c.Metric)})
+			failures = append(failures, Failure{c, fmt.Sprintf("wanted %v, but the report has no %s%s", c, c.Metric, r.others(c.Metric))})
 			continue
 		}
 		got := m.Value
@@ -154,9 +154,43 @@ func (g Gate) Check(r *Report) []Failure {
 		if c.Least && got >= c.Bound || !c.Least && got <= c.Bound {
 			continue
 		}
-		failures = append(failures, Failure{c, fmt.Sprintf("wanted %v, got %.4g (interval %.4g to %.4g)", c, m.Value, m.Low, m.High)})
+		failures = append(failures, Failure{c, fmt.Sprintf("wanted %v, got %.4g (interval %.4g to %.4g)%s", c, m.Value, m.Low, m.High, c.Metric.says())})
 	}
 	return failures
+}
+
+// says tells what a metric is whose name does not.
+func (m Metric) says() string {
+	switch m {
+	case PerplexityFall:
+		return ", where 0.2 is a fall by 20 %"
+	case MRRGain:
+		return ", where MRR is 1 if all real responses are ranked first"
+	case Memorised:
+		return ", the share of answers that are long training responses word for word"
+	case GeneralRise:
+		return ", where 0.1 is a rise of the perplexity of plain answers by 10 %"
+	case GeneralDrift:
+		return " nats a token: how far the adapter moves what is said to plain questions, where 0 is not at all"
+	case Leaked:
+		return ", the share of held-out examples that nearly stand in training"
+	}
+	return ""
+}
+
+// others names the rubrics that there are, where one is asked for that there is not.
+func (r *Report) others(m Metric) string {
+	if !strings.HasPrefix(string(m), string(rubricPrefix)) {
+		return ""
+	}
+	var names []string
+	for _, s := range r.Suites {
+		names = append(names, s.Name)
+	}
+	if len(names) == 0 {
+		return " (give Eval its Suite)"
+	}
+	return fmt.Sprintf(" (its rubrics are %s, named in their files)", strings.Join(names, ", "))
 }
 
 // Err is the gate as an error: nil when all conditions hold.

@@ -41,6 +41,7 @@ func (e *evaluation) mauve(ctx context.Context, r *Report, asked []answered) err
 		return err
 	}
 	k := min(cellsAtMost, max(2, len(asked)/10))
+	r.Style.MauveCells = k
 	cells := kMeans(vectors, k, randomFor(e.Seed, "mauve"))
 	r.Style.Mauve = bootstrap(len(asked), e.Seed, e.Resamples, func(weights []int) (float64, float64) {
 		var shares [3][]float64

@@ -396,3 +396,33 @@ func FuzzParseSuite(f *testing.F) {
 		}
 	})
 }
+
+// TestCaveats: what flatters is told beside the numbers, and a gate's reasons explain what their metrics are.
+func TestCaveats(t *testing.T) {
+	r := &Report{Vocabulary: 1280, Prompts: 34, Perplexity: Compared{Base: Measure{Value: 305175}}}
+	r.Style.MauveCells = 3
+	text := strings.Join(r.Caveats(), "\n")
+	for _, want := range []string{"above the 1280 tokens", "3 cells", "comes easily", "34 prompts are few"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in %q", want, text)
+		}
+		if want != "comes easily" && !strings.Contains(r.Table(), want) {
+			t.Errorf("%q is not in the table", want)
+		}
+	}
+	r.Perplexity.Base.Value, r.Prompts, r.Style.MauveCells = 1200, 100, 20
+	if text := strings.Join(r.Caveats(), "\n"); strings.Contains(text, "above the") || strings.Contains(text, "easily") || strings.Contains(text, "few") {
+		t.Error(text)
+	}
+	for _, row := range r.Rows() {
+		if row.Says == "" {
+			t.Errorf("nothing explains %s", row.Name)
+		}
+	}
+	r.General = &General{Drift: Measure{4.8, 4.6, 5.1}}
+	r.Suites = []SuiteReport{{Name: "kitchen"}}
+	got := Gate{AtMost(GeneralDrift, 0.5), AtLeast(Rubric("kitchn"), 0.9)}.Check(r)
+	if len(got) != 2 || !strings.Contains(got[0].Reason, "got 4.8 (interval 4.6 to 5.1) nats a token: how far") || !strings.Contains(got[1].Reason, "no rubric kitchn (its rubrics are kitchen, named in their files)") {
+		t.Errorf("%+v", got)
+	}
+}

@@ -16,13 +16,15 @@ const reportVersion = 1
 
 // Report is what an evaluation found.
 type Report struct {
-	Version   int    `json:"version"`
-	Examples  int    `json:"examples"` // in the holdout
-	Prompts   int    `json:"prompts"`  // different ones in the holdout
-	Training  int    `json:"training"` // examples that were trained on
-	Tokens    int    `json:"tokens"`   // of responses that were scored
-	Seed      uint64 `json:"seed"`
-	Resamples int    `json:"resamples"`
+	Version  int `json:"version"`
+	Examples int `json:"examples"` // in the holdout
+	Prompts  int `json:"prompts"`  // different ones in the holdout
+	Training int `json:"training"` // examples that were trained on
+	Tokens   int `json:"tokens"`   // of responses that were scored
+	// Vocabulary is how many tokens the base knows: the perplexity of a blind guess among them.
+	Vocabulary int    `json:"vocabulary,omitempty"`
+	Seed       uint64 `json:"seed"`
+	Resamples  int    `json:"resamples"`
 
 	Perplexity   Compared      `json:"perplexity"` // of response tokens, end of turn included; the change is relative
 	Ranking      Ranking       `json:"ranking"`
@@ -63,6 +65,7 @@ type StyleReport struct {
 	PunctuationDivergence Compared `json:"punctuation_divergence"` // of endings: none, . ! ? …, repeated, others
 	Timing                *Timing  `json:"timing,omitempty"`       // nil where delays are not known
 	Mauve                 Compared `json:"mauve"`                  // area under the divergence frontier: 1 alike, near 0 apart
+	MauveCells            int      `json:"mauve_cells,omitempty"`  // that the texts were sorted into
 }
 
 // Timing compares how soon people wrote the real responses with how soon they write texts such as the answers.
@@ -179,37 +182,64 @@ type Row struct {
 	Name   string
 	Better string // "lower", "higher" or, where neither is, ""
 	Compared
-	Percent bool // the change is relative
+	Percent bool   // the change is relative
+	Says    string // what it says, to somebody who does not know it
 }
 
 // Rows returns the measures that have a before and an after.
 func (r *Report) Rows() []Row {
 	rows := []Row{
-		{"perplexity", "lower", r.Perplexity, true},
-		{"recall at 1", "higher", r.Ranking.RecallAt1, false},
-		{"recall at 5", "higher", r.Ranking.RecallAt5, false},
-		{"recall at 10", "higher", r.Ranking.RecallAt10, false},
-		{"mean rank", "lower", r.Ranking.MeanRank, false},
-		{"MRR", "higher", r.Ranking.MRR, false},
-		{"length divergence", "lower", r.Style.LengthDivergence, false},
-		{"emote divergence", "lower", r.Style.EmoteDivergence, false},
-		{"casing divergence", "lower", r.Style.CasingDivergence, false},
-		{"punctuation divergence", "lower", r.Style.PunctuationDivergence, false},
+		{"perplexity", "lower", r.Perplexity, true, "among how many equally likely tokens the model seems to choose, when it reads what was really answered"},
+		{"recall at 1", "higher", r.Ranking.RecallAt1, false, "share of real responses that the model puts first among others"},
+		{"recall at 5", "higher", r.Ranking.RecallAt5, false, "share of them among its first five"},
+		{"recall at 10", "higher", r.Ranking.RecallAt10, false, "share of them among its first ten"},
+		{"mean rank", "lower", r.Ranking.MeanRank, false, "the place of a real response, on average"},
+		{"MRR", "higher", r.Ranking.MRR, false, "mean of one divided by the place: 1 if all come first"},
+		{"length divergence", "lower", r.Style.LengthDivergence, false, "how differently long answers are from real ones: 0 alike, 1 wholly apart"},
+		{"emote divergence", "lower", r.Style.EmoteDivergence, false, "the same of how many emotes they have"},
+		{"casing divergence", "lower", r.Style.CasingDivergence, false, "the same of how they use capital letters"},
+		{"punctuation divergence", "lower", r.Style.PunctuationDivergence, false, "the same of how they end"},
 	}
 	if r.Style.Timing != nil {
-		rows = append(rows, Row{"timing divergence", "lower", r.Style.Timing.Divergence, false})
+		rows = append(rows, Row{"timing divergence", "lower", r.Style.Timing.Divergence, false, "the same of how soon people write such texts"})
 	}
 	rows = append(rows,
-		Row{"MAUVE", "higher", r.Style.Mauve, false},
-		Row{"memorised, any length", "", r.Memorisation.Any, false},
-		Row{"memorised, 5 words or more", "lower", r.Memorisation.Long, false})
+		Row{"MAUVE", "higher", r.Style.Mauve, false, "how alike answers and real responses are as heaps of texts, to the base's own eye: 1 alike, near 0 apart; not whether an answer fits what was said"},
+		Row{"memorised, any length", "", r.Memorisation.Any, false, "share of answers that stand word for word in training; chat repeats itself"},
+		Row{"memorised, 5 words or more", "lower", r.Memorisation.Long, false, "share of answers that are long training responses word for word"})
 	if r.General != nil {
-		rows = append(rows, Row{"perplexity of plain answers", "lower", r.General.Perplexity, true})
+		rows = append(rows, Row{"perplexity of plain answers", "lower", r.General.Perplexity, true, "whether plain language was lost: perplexity of plain answers to plain questions"})
 	}
 	for _, s := range r.Suites {
-		rows = append(rows, Row{"rubric " + s.Name, "higher", s.Passed, false})
+		rows = append(rows, Row{"rubric " + s.Name, "higher", s.Passed, false, "share of answers with the traits that the suite asks for"})
 	}
 	return rows
+}
+
+// Few prompts and few cells are those that a reader should be told of.
+const (
+	fewPrompts = 100
+	fewCells   = 20
+)
+
+// Caveats say what of the numbers flatters, for somebody who reads them for the first time.
+func (r *Report) Caveats() []string {
+	var all []string
+	if v := float64(r.Vocabulary); v > 0 && r.Perplexity.Base.Value > v {
+		all = append(all, fmt.Sprintf("The base's perplexity is above the %d tokens that it knows: it is surer of wrong ones than a blind guess would be. "+
+			"So the fall says little; the tuned model's own perplexity does.", r.Vocabulary))
+	}
+	if n := r.Style.MauveCells; n > 0 {
+		few := ""
+		if n < fewCells {
+			few = ", so few that a high score comes easily"
+		}
+		all = append(all, fmt.Sprintf("MAUVE sorts all texts into %d cells by the base's own embeddings%s. It tells the manner of chat from another, and not sense from nonsense: read the answers.", n, few))
+	}
+	if r.Prompts < fewPrompts {
+		all = append(all, fmt.Sprintf("%d prompts are few: what lies within the intervals may be chance.", r.Prompts))
+	}
+	return all
 }
 
 // Table writes the report as Markdown, which reads well as plain text too.
@@ -248,6 +278,9 @@ func (r *Report) Table() string {
 	}
 	if l := r.Leaks; l != nil {
 		fmt.Fprintf(&b, "Leaks: of %d held-out examples %d have prompt and response of a training example, %d a long response like one, %d a prompt like one.\n", l.Holdout, l.Both, l.Responses, l.Prompts)
+	}
+	for _, c := range r.Caveats() {
+		b.WriteString(c + "\n")
 	}
 	if n := len(r.Skipped); n > 0 {
 		fmt.Fprintf(&b, "Left out: %d; the first, %s: %s.\n", n, markdown.Text(r.Skipped[0].ID), markdown.Text(r.Skipped[0].Reason))
