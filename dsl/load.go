@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"banter/dsl/memo"
 	"banter/internal/problem"
@@ -165,7 +166,11 @@ func ChatFromTrim() LoadOption {
 // WholeSeconds keeps whole-second offsets as they are: fractions are not recovered.
 func WholeSeconds() LoadOption { return loadOption(func(o *loadOptions) { o.Clock.Whole = true }) }
 
-// ChatEmotes names emotes of BTTV, FFZ and 7TV to recognise besides those that the logs hold.
+// ChatEmotes names emotes of BTTV, FFZ and 7TV to recognise besides those that the logs hold: where they stand as words of
+// their own, they count as emotes. Emotes of Twitch, YouTube and Kick themselves are known from the logs. A list of a
+// channel's emotes, parted by spaces or lines, is given by
+//
+//	Load("vods", ChatEmotes("7tv", strings.Fields(list)...), ChatEmotes("bttv", "catJAM", "monkaS"))
 func ChatEmotes(provider string, codes ...string) LoadOption {
 	return loadOption(func(o *loadOptions) {
 		for _, code := range codes {
@@ -219,6 +224,9 @@ func Load(pattern string, options ...LoadOption) Streams {
 		for _, w := range l.info.Warnings {
 			s.note("load", l.info.ID, "%s", w)
 		}
+		if l.files.chat == "" && l.files.unread != "" {
+			s.note("load", l.info.ID, "%s", l.files.unread)
+		}
 	}
 	return streams
 }
@@ -268,6 +276,9 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, with
 		SHA256: inputs["recording"].Digest, Bytes: inputs["recording"].Size, Container: info.Container, Codec: info.Codec,
 		DurationMS: info.Duration.Milliseconds(), SampleRate: info.SampleRate, Channels: info.Channels, Track: info.Track,
 	}}
+	if n := len(info.Tracks); n > 1 && o.Track == 0 {
+		stream.Warnings = append(stream.Warnings, fmt.Sprintf("the recording has %d audio tracks and the first is taken: choose another by Track(1)", n))
+	}
 	var messages []chat.Message
 	var gone map[string]bool // ids of messages that are forgotten
 	if f.chat == "" {
@@ -282,6 +293,10 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, with
 		messages, gone = without.messages(log.Messages)
 		log.Messages = messages
 		stream.Chat = describeChat(log, inputs["chat"])
+		if log.Clock.Kind == chat.WallFirst {
+			stream.Warnings = append(stream.Warnings, fmt.Sprintf("the chat log does not say when the recording began, so its times count from its first message, at %s: "+
+				"give the start of the recording by ChatStart, unless the two are within half a minute of each other", log.Clock.Base.Format("2006-01-02 15:04:05 UTC")))
+		}
 		stream.Warnings = append(stream.Warnings, misfits(stream)...)
 	}
 	if f.words != "" || f.labels != "" {
@@ -365,6 +380,7 @@ type found struct {
 	id        string
 	recording string
 	chat      string
+	unread    string // what may have been meant as the chat log and is none that is read
 	words     string // ground truth
 	labels    string // ground truth
 }
@@ -404,6 +420,11 @@ func find(pattern string, o loadOptions) ([]found, error) {
 		return nil, err
 	}
 	slices.SortFunc(list, func(a, b found) int { return strings.Compare(a.id, b.id) })
+	for _, f := range list {
+		if !utf8.ValidString(f.id) {
+			return nil, fmt.Errorf("the name of %q is not UTF-8, and would be the stream's id: rename it", f.id)
+		}
+	}
 	for i := 1; i < len(list); i++ {
 		if list[i].id == list[i-1].id {
 			return nil, fmt.Errorf("%s and %s would both be stream %q: rename one", list[i-1].recording, list[i].recording, list[i].id)
@@ -459,10 +480,18 @@ func findInStreamFolder(dir string, o loadOptions) (found, bool, error) {
 	var recordings, chats []string
 	for _, e := range entries {
 		path := filepath.Join(dir, e.Name())
-		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		switch {
+		if e.IsDir() {
+			if isChat(e.Name()) {
+				f.unread = e.Name() + " is a folder"
+			}
+			continue
+		}
+		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
+		case slices.Contains([]string{".zip", ".zst", ".xz", ".bz2", ".7z", ".rar"}, ext):
+			f.unread = e.Name() + " has to be unpacked: only .gz is read as it is"
 		case e.Name() == "words.json":
 			f.words = path
 		case e.Name() == "truth.json":

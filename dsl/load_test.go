@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"banter/dsl/event"
 	"banter/dsl/memo"
 	"banter/stdlib/chat"
 )
@@ -161,5 +163,55 @@ func TestClockThatPartsIsCharted(t *testing.T) {
 	}
 	if _, ok := (&ChatLog{}).clockChart("s"); ok {
 		t.Error("a clock that parts nowhere has a chart")
+	}
+}
+
+// TestWhatLoadNotes loads streams that are not quite what they should be.
+func TestWhatLoadNotes(t *testing.T) {
+	l := newLab(t, "packed", "folder", "irc")
+	chatOf := func(id string) string { return filepath.Join(l.streams, id, "chat.json") }
+	for _, id := range []string{"packed", "folder", "irc"} {
+		if err := os.Remove(chatOf(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.write(filepath.Join(l.streams, "packed", "chat.zip"), "PK")
+	l.write(filepath.Join(chatOf("folder"), "inside.json"), "{}")
+	l.write(filepath.Join(l.streams, "irc", "chat.irc"), "@id=1;tmi-sent-ts=1740852000000;user-id=1 :a!a@a.tmi.twitch.tv PRIVMSG #x :hello\r\n")
+	var mu sync.Mutex
+	var notes []string
+	s, err := Open(Config{Store: l.store, Sink: func(e event.Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		if e.State == event.Note {
+			notes = append(notes, e.Label+": "+e.Text)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Run(t.Context(), func() error { Load(l.streams); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(notes, "\n")
+	for _, want := range []string{"packed: chat.zip has to be unpacked", "folder: chat.json is a folder", "irc: the chat log does not say when the recording began"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing says %q:\n%s", want, all)
+		}
+	}
+}
+
+func TestStreamNamesAreText(t *testing.T) {
+	dir := t.TempDir()
+	folder := filepath.Join(dir, "x\xe9")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Skip("this file system takes no such name: ", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "a.wav"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := find(dir, loadOptions{}); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("error %v", err)
 	}
 }

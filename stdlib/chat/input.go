@@ -23,7 +23,8 @@ type Limits struct {
 	Size     int64 // decompressed bytes; default 64 GiB
 	Record   int   // bytes of one record or line; default 16 MiB
 	Depth    int   // nesting of JSON; default 256
-	Ratio    int64 // decompressed over compressed bytes, looked at after the first 16 MiB; default 250
+	Ratio    int64 // decompressed over compressed bytes, looked at after the first 16 MiB; default 100
+	Messages int64 // that are held in memory: Scan, which holds none, takes any number; default 20 million
 	Problems int   // malformed records shown in Report.Problems, the rest being counted only; default 100
 }
 
@@ -38,7 +39,10 @@ func (l Limits) withDefaults() Limits {
 		l.Depth = 256
 	}
 	if l.Ratio <= 0 {
-		l.Ratio = 250
+		l.Ratio = 100
+	}
+	if l.Messages <= 0 {
+		l.Messages = 20_000_000
 	}
 	if l.Problems <= 0 {
 		l.Problems = 100
@@ -128,12 +132,12 @@ func (in *input) Read(p []byte) (int, error) {
 	}
 	if in.plain.n > in.limits.Size {
 		return 0, &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n),
-			Err: fmt.Errorf("the log is larger than %d bytes", in.limits.Size), Fix: "raise Limits.Size if this file is to be trusted"}
+			Err: fmt.Errorf("the log is larger than %d bytes", in.limits.Size), Fix: "this is no ordinary chat log: check where it comes from"}
 	}
 	if in.gz && in.plain.n > ratioGrace && in.plain.n/max(in.raw.n, 1) > in.limits.Ratio {
 		return 0, &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n),
 			Err: fmt.Errorf("%d compressed bytes unpack to more than %d times as much, as no chat log does", in.raw.n, in.limits.Ratio),
-			Fix: "raise Limits.Ratio if this file is to be trusted"}
+			Fix: "this is no ordinary chat log: check where it comes from"}
 	}
 	if in.raw.n-in.told >= 4<<20 {
 		in.told = in.raw.n
@@ -206,7 +210,7 @@ func (w *window) more() error {
 	}
 	if len(w.buf) >= w.limit {
 		return &problem.Error{At: fmt.Sprintf("line %d, byte %d", w.line(), w.offset()),
-			Err: fmt.Errorf("one record is longer than %d bytes", w.limit), Fix: "raise Limits.Record if this file is to be trusted"}
+			Err: fmt.Errorf("one record is longer than %d bytes", w.limit), Fix: "this is no ordinary chat log: check where it comes from"}
 	}
 	if len(w.buf) == cap(w.buf) {
 		grown := make([]byte, len(w.buf), min(2*cap(w.buf), w.limit+64<<10))

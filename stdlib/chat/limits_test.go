@@ -220,3 +220,20 @@ func TestLinesAcrossWindows(t *testing.T) {
 		}
 	}
 }
+
+// TestMessagesInMemory checks that a log of ever more messages is refused where they are held, and taken where they pass.
+func TestMessagesInMemory(t *testing.T) {
+	text := strings.Repeat("[0:00:01] a: hello\n", 101)
+	opt := Options{Limits: Limits{Messages: 100}}
+	if _, err := Read(t.Context(), strings.NewReader(text), opt); err == nil || !strings.Contains(err.Error(), "more than 100 messages") {
+		t.Errorf("error %v", err)
+	}
+	n := 0
+	if _, err := Scan(t.Context(), strings.NewReader(text), opt, func(Message) error { n++; return nil }); err != nil || n != 101 {
+		t.Errorf("%d messages, %v", n, err)
+	}
+	opt.Limits.Messages = 101
+	if _, err := Read(t.Context(), strings.NewReader(text), opt); err != nil {
+		t.Error(err)
+	}
+}

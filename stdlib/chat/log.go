@@ -131,6 +131,10 @@ func read(ctx context.Context, r io.Reader, total int64, opt Options) (*Log, err
 	}
 	var messages []Message
 	p.emit = func(m *Message) error {
+		if int64(len(messages)) == p.limits.Messages {
+			return &problem.Error{At: fmt.Sprintf("byte %d", m.Position), Err: fmt.Errorf("the log holds more than %d messages", p.limits.Messages),
+				Fix: "part it into streams: a day of the busiest chat is a fraction of that"}
+		}
 		messages = append(messages, *m)
 		return nil
 	}

@@ -207,7 +207,7 @@ func (p *pass) discard() error {
 
 // refused places a breach of the limits.
 func (p *pass) refused(err error) error {
-	return &problem.Error{At: fmt.Sprintf("line %d, byte %d", p.w.line(), p.w.offset()), Err: err, Fix: "raise Limits if this file is to be trusted"}
+	return &problem.Error{At: fmt.Sprintf("line %d, byte %d", p.w.line(), p.w.offset()), Err: err, Fix: "this is no ordinary chat log: check where it comes from"}
 }
 
 // record reads one record with parse, which must fill p.msg or say errIgnored. A record that parse cannot read is counted
