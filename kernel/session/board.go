@@ -101,7 +101,9 @@ func (b *board) redraw() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.timer = nil
-	b.drawLocked()
+	if !b.over { // finish has drawn what there was
+		b.drawLocked()
+	}
 }
 
 func (b *board) drawLocked() {

@@ -51,6 +51,22 @@ func TestCellsThatShowThings(t *testing.T) {
 	}
 }
 
+// TestPairsAreShownAsCards shows single pairs: as a cell's value, and by Display.
+func TestPairsAreShownAsCards(t *testing.T) {
+	k := startCells(t)
+	pair := `Pair{Stream: "soup", Speech: "what should we cook", Response: "<i>ramen</i>"}`
+	for _, code := range []string{pair, "p := " + pair + "\np", "Display(p)", "func f() Pair { return p }\nf()"} {
+		out := k.ok(code)
+		card := data(t, out[len(out)-1])
+		if html, _ := card["text/html"].(string); !strings.Contains(html, "what should we cook") || !strings.Contains(html, "&lt;i&gt;ramen") || strings.Contains(html, "<i>") {
+			t.Errorf("%s: %s", code, html)
+		}
+		if text, _ := card["text/plain"].(string); !strings.Contains(text, "to listen: Play(streams, \"soup\"") {
+			t.Errorf("%s: %s", code, text)
+		}
+	}
+}
+
 func TestCellsThatFail(t *testing.T) {
 	k := startCells(t)
 	for code, want := range map[string][2]string{

@@ -29,6 +29,7 @@ type notebookClient struct {
 	sent    int
 	mu      sync.Mutex
 	iopub   chan message
+	ended   func() // waits for the end of a kernel that startKernel started
 }
 
 type message struct {
@@ -56,20 +57,30 @@ func startKernel(t *testing.T, change func(*Options)) *notebookClient {
 		change(&o)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, o) }()
-	t.Cleanup(func() {
-		stop()
+	var err error
+	over := make(chan struct{})
+	go func() {
+		err = Serve(ctx, o)
+		close(over)
+	}()
+	ended := func() {
+		t.Helper()
 		select {
-		case err := <-ended:
+		case <-over:
 			if err != nil {
 				t.Error(err)
 			}
 		case <-time.After(20 * time.Second):
 			t.Error("the kernel does not end")
 		}
+	}
+	t.Cleanup(func() {
+		stop()
+		ended()
 	})
-	return connect(t, c)
+	k := connect(t, c)
+	k.ended = ended
+	return k
 }
 
 func connect(t *testing.T, c wire.Connection) *notebookClient {
@@ -188,6 +199,21 @@ func (z *zmtp) recv() (m message, err error) {
 // send sends a request and returns its id.
 func (k *notebookClient) send(socket, msgType string, content map[string]any, header ...string) string {
 	k.t.Helper()
+	return k.sendAs(socket, msgType, []byte("{}"), content, header...)
+}
+
+// answer answers a question as JupyterLab does, and says which.
+func (k *notebookClient) answer(question message, value string) {
+	k.t.Helper()
+	parent, err := json.Marshal(map[string]string{"msg_id": question.Header.ID, "msg_type": question.Header.Type})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.sendAs("stdin", "input_reply", parent, map[string]any{"value": value})
+}
+
+func (k *notebookClient) sendAs(socket, msgType string, parent []byte, content map[string]any, header ...string) string {
+	k.t.Helper()
 	k.mu.Lock()
 	k.sent++
 	id := fmt.Sprintf("request-%d", k.sent)
@@ -201,7 +227,7 @@ func (k *notebookClient) send(socket, msgType string, content map[string]any, he
 	}
 	hb, _ := json.Marshal(h)
 	cb, _ := json.Marshal(content)
-	parts := [][]byte{hb, []byte("{}"), []byte("{}"), cb}
+	parts := [][]byte{hb, parent, []byte("{}"), cb}
 	mac := hmac.New(sha256.New, []byte(k.c.Key))
 	for _, p := range parts {
 		mac.Write(p)

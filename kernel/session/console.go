@@ -13,8 +13,9 @@ type console struct {
 
 	asking sync.Mutex // one question at a time
 
-	mu     sync.Mutex
-	answer chan string // takes the answer to the question that is open; nil without one
+	mu       sync.Mutex
+	question string      // the id of the one that is open
+	answer   chan string // takes the answer to it; nil without one
 
 	rest []byte // of the last line, not yet read; guarded by asking
 }
@@ -39,21 +40,24 @@ func (c *console) askLocked(prompt string, hidden bool) (string, error) {
 	if r.ctx.Err() != nil {
 		return "", context.Cause(r.ctx)
 	}
+	// The question stands after what was printed before it.
+	c.session.settle()
+	c.session.outlet.flush()
 	answer := make(chan string, 1)
-	c.mu.Lock()
-	c.answer = answer
+	c.mu.Lock() // so that the answer is not looked at before the question is known
+	id, err := c.session.front.Ask(r.request, "input_request", map[string]any{"prompt": prompt, "password": hidden})
+	if err == nil {
+		c.question, c.answer = id, answer
+	}
 	c.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
 	defer func() {
 		c.mu.Lock()
 		c.answer = nil
 		c.mu.Unlock()
 	}()
-	// The question stands after what was printed before it.
-	c.session.settle()
-	c.session.outlet.flush()
-	if err := c.session.front.Ask(r.request, "input_request", map[string]any{"prompt": prompt, "password": hidden}); err != nil {
-		return "", err
-	}
 	select {
 	case line := <-answer:
 		return line, nil
@@ -84,7 +88,8 @@ func (c *console) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// listen takes the answers that come. One that nobody waits for is dropped.
+// listen takes the answers that come. One that nobody waits for is dropped, and so is one to a question that was taken
+// back when its cell was interrupted.
 func (c *console) listen(ctx context.Context) {
 	for {
 		select {
@@ -101,7 +106,8 @@ func (c *console) listen(ctx context.Context) {
 				continue
 			}
 			c.mu.Lock()
-			if c.answer != nil {
+			late := m.Parent.Type == "input_request" && m.Parent.ID != c.question
+			if c.answer != nil && !late {
 				c.answer <- reply.Value
 				c.answer = nil
 			}

@@ -46,7 +46,6 @@ const (
 type run struct {
 	request    *wire.Message
 	ctx        context.Context
-	cancel     context.CancelCauseFunc
 	allowStdin bool
 
 	mu    sync.Mutex
@@ -57,25 +56,25 @@ type run struct {
 var (
 	errInterrupted = errors.New("the cell was interrupted")
 	errShutdown    = errors.New("the kernel is shutting down")
+	errDeleted     = errors.New("the subshell was deleted")
 )
 
 func orTrue(b *bool) bool { return b == nil || *b }
 
 // execute runs a cell and answers. It returns the execute requests that waited behind a cell that failed.
-func (s *Session) execute(ctx context.Context, sh *shell, m *wire.Message) (abort []*wire.Message) {
+func (s *Session) execute(ctx context.Context, sh *shell, cell *request) (abort []*wire.Message) {
+	m := cell.Message
 	var q executeRequest
 	if err := m.Decode(&q); err != nil {
+		sh.end(cell, err)
 		s.reply(m, "execute_reply", describe(err))
 		return nil
 	}
-	// An interrupt finds the cell before a front-end can hear of it: one that came in between would be lost.
 	r := &run{request: m, allowStdin: orTrue(q.AllowStdin)}
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	defer r.cancel(nil)
+	ctx, end := cell.begin(ctx)
+	defer end(nil)
 	r.bars = newBoard(s, r)
-	r.ctx = progress.With(r.ctx, r.bars.report)
-	s.running.Store(r, struct{}{})
-	defer s.running.Delete(r)
+	r.ctx = progress.With(ctx, r.bars.report)
 
 	store := orTrue(q.StoreHistory) && !q.Silent
 	number := s.count.Load()
@@ -87,10 +86,12 @@ func (s *Session) execute(ctx context.Context, sh *shell, m *wire.Message) (abor
 		s.publish(m, "execute_input", map[string]any{"code": q.Code, "execution_count": number}, nil, nil)
 	}
 	if blank && len(q.UserExpressions) == 0 {
+		sh.end(cell, nil)
 		s.reply(m, "execute_reply", executeReply{Status: "ok", Count: number, Payload: []page{}, UserExpressions: map[string]any{}})
 		return nil
 	}
 	reply, shown, err := s.perform(r, &q, number)
+	sh.end(cell, err)
 	s.settle()
 	s.outlet.end()
 	if store && !blank {
@@ -115,16 +116,20 @@ func (s *Session) execute(ctx context.Context, sh *shell, m *wire.Message) (abor
 
 // perform waits for its turn, runs the cell and shows what it comes to.
 func (s *Session) perform(r *run, q *executeRequest, number int64) (reply executeReply, shown string, err error) {
-	ev, err := s.eval()
+	ev, err := s.eval(r.ctx)
 	if err != nil {
 		return reply, "", err
 	}
 	select {
 	case s.turn <- struct{}{}:
 	case <-r.ctx.Done():
-		return reply, "", context.Cause(r.ctx)
+		return reply, "", interruption{context.Cause(r.ctx)}
 	}
 	held := &lease{turn: s.turn}
+	defer held.release()
+	if r.ctx.Err() != nil { // stopped while its turn came
+		return reply, "", interruption{context.Cause(r.ctx)}
+	}
 	s.settle()
 	s.outlet.begin(r.request)
 	s.current.Store(r)
@@ -160,7 +165,6 @@ func (s *Session) perform(r *run, q *executeRequest, number int64) (reply execut
 		r.mu.Unlock()
 	}
 	s.box.finish()
-	held.release()
 	s.freeLater()
 	return reply, shown, err
 }
@@ -275,12 +279,4 @@ func (s *Session) freeLater() {
 		return
 	}
 	s.lull.Reset(freeAfter)
-}
-
-// interrupt stops all cells that run or wait for their turn.
-func (s *Session) interrupt(cause error) {
-	s.running.Range(func(r, _ any) bool {
-		r.(*run).cancel(cause)
-		return true
-	})
 }

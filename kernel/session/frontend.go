@@ -58,8 +58,13 @@ func inForms(v reflect.Value) (forms reflect.Value) {
 	if !v.IsValid() || !v.CanInterface() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return v
 	}
-	d, ok := v.Interface().(Displayer)
-	if !ok {
+	var d Displayer
+	switch x := v.Interface().(type) {
+	case Displayer:
+		d = x
+	case dsl.Pair:
+		d = dsl.PairCard(x)
+	default:
 		return v
 	}
 	defer func() {

@@ -112,10 +112,11 @@ func TestWhatHappenedIsSaidAfterARestart(t *testing.T) {
 			p.send("shell", "execute_request", map[string]any{"code": `go func() { var m map[string]int; m["a"] = 1 }(); time.Sleep(time.Minute)`})
 		}, []string{"died while it ran cell 1", "assignment to entry in nil map"}},
 		{"killed", func(t *testing.T, p *kernelProcess) {
-			p.send("shell", "execute_request", map[string]any{"code": `time.Sleep(time.Minute)`})
-			time.Sleep(300 * time.Millisecond)
+			p.send("shell", "execute_request", map[string]any{"code": `fmt.Println("here"); time.Sleep(time.Minute)`})
+			for m := p.next(); m.Header.Type != "stream"; m = p.next() {
+			}
 			p.cmd.Process.Signal(syscall.SIGKILL)
-		}, []string{"died while it ran cell 1 (time.Sleep(time.Minute))", "it was killed"}},
+		}, []string{`died while it ran cell 1 (fmt.Println("here"); time.Sleep(time.Minute))`, "it was killed"}},
 		{"idle", func(t *testing.T, p *kernelProcess) { p.cmd.Process.Signal(syscall.SIGKILL) }, nil},
 		{"restarted by the user", func(t *testing.T, p *kernelProcess) {
 			p.ask("control", "shutdown_request", map[string]any{"restart": true})
@@ -157,7 +158,6 @@ func TestInterruptSignal(t *testing.T) {
 	id := p.send("shell", "execute_request", map[string]any{"code": "for { time.Sleep(time.Millisecond) }"})
 	for m := p.next(); m.Header.Type != "execute_input"; m = p.next() {
 	}
-	time.Sleep(100 * time.Millisecond) // until it runs
 	p.cmd.Process.Signal(os.Interrupt)
 	if m := p.reply("shell"); m.Parent.ID != id || m.Content["ename"] != "interrupted" {
 		t.Errorf("%+v", m.Content)

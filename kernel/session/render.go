@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"runtime/debug"
 	"strings"
+
+	"banter/dsl"
 )
 
 // bundle is a value in the forms that a front-end can choose from, by MIME type.
@@ -76,6 +78,8 @@ func render(v reflect.Value) (b bundle) {
 		switch x := v.Interface().(type) {
 		case Displayer:
 			return encodeBundle(x.MimeBundle(), v)
+		case dsl.Pair: // a plain record of stdlib, which cannot say itself how it is shown
+			return encodeBundle(dsl.PairCard(x).MimeBundle(), v)
 		case map[string]any:
 			if isBundle(x) {
 				return encodeBundle(x, v)

@@ -37,20 +37,21 @@ func (s *Session) abort(m *wire.Message) {
 }
 
 // answer handles one request of a shell. It returns the requests that are to be aborted.
-func (s *Session) answer(ctx context.Context, sh *shell, m *wire.Message) (abort []*wire.Message) {
+func (s *Session) answer(ctx context.Context, sh *shell, q *request) (abort []*wire.Message) {
+	m := q.Message
 	defer s.stopAfter(m)
 	defer s.guard(m)
 	s.status(m, "busy")
 	defer s.status(m, "idle")
 	switch m.Header.Type {
 	case "execute_request":
-		return s.execute(ctx, sh, m)
+		return s.execute(ctx, sh, q)
 	case "complete_request":
-		s.complete(m)
+		s.complete(ctx, m)
 	case "inspect_request":
-		s.inspect(m)
+		s.inspect(ctx, m)
 	case "is_complete_request":
-		s.isComplete(m)
+		s.isComplete(ctx, m)
 	case "history_request":
 		s.recall(m)
 	case "comm_info_request":
@@ -142,9 +143,9 @@ func (q cursorRequest) offset() int {
 
 const maxCompletions = 1000
 
-func (s *Session) complete(m *wire.Message) {
+func (s *Session) complete(ctx context.Context, m *wire.Message) {
 	var q cursorRequest
-	ev, err := s.eval()
+	ev, err := s.eval(ctx)
 	if err == nil {
 		err = m.Decode(&q)
 	}
@@ -167,9 +168,9 @@ func (s *Session) complete(m *wire.Message) {
 		"metadata": map[string]any{"_jupyter_types_experimental": types}})
 }
 
-func (s *Session) inspect(m *wire.Message) {
+func (s *Session) inspect(ctx context.Context, m *wire.Message) {
 	var q cursorRequest
-	ev, err := s.eval()
+	ev, err := s.eval(ctx)
 	if err == nil {
 		err = m.Decode(&q)
 	}
@@ -188,11 +189,11 @@ func (s *Session) inspect(m *wire.Message) {
 	s.reply(m, "inspect_reply", map[string]any{"status": "ok", "found": found, "data": data, "metadata": map[string]any{}})
 }
 
-func (s *Session) isComplete(m *wire.Message) {
+func (s *Session) isComplete(ctx context.Context, m *wire.Message) {
 	var q struct {
 		Code string `json:"code"`
 	}
-	ev, err := s.eval()
+	ev, err := s.eval(ctx)
 	if err == nil {
 		err = m.Decode(&q)
 	}

@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +35,9 @@ type Options struct {
 	Patience     time.Duration
 }
 
+// maxLeave is how long a kernel that ends waits for what cells and verbs left running.
+const maxLeave = 4 * time.Second
+
 // defaultPatience is how long an interrupted cell may take to stop before the kernel answers without it.
 const defaultPatience = 450 * time.Millisecond
 
@@ -59,10 +61,9 @@ type Session struct {
 	shells  *shells
 	current atomic.Pointer[run] // the cell that began last
 	turn    chan struct{}       // capacity 1: held by the cell that runs
-	running sync.Map            // *run -> struct{}: what an interrupt stops
 	count   atomic.Int64        // of the last numbered cell
 	lull    *time.Timer         // gives memory back when no cell has run for a while
-	stop    context.CancelFunc
+	stop    func()
 }
 
 // Serve opens the sockets and serves clients until one asks for a shutdown or ctx is done.
@@ -70,7 +71,8 @@ func Serve(ctx context.Context, o Options) error {
 	if o.Patience == 0 {
 		o.Patience = defaultPatience
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := func() { cancel(errShutdown) }
 	defer stop()
 	s := &Session{options: o, log: os.Stderr, ready: make(chan struct{}), turn: make(chan struct{}, 1), stop: stop}
 	s.outlet = newOutlet(s.publish)
@@ -82,6 +84,7 @@ func Serve(ctx context.Context, o Options) error {
 		s.capture, s.log = c, log
 		defer c.stop()
 	}
+	s.shells = newShells(ctx, s) // before clients can ask whether a cell runs
 	front, err := wire.Listen(o.Connection, wire.Options{Notes: s.note, State: s.state, Listen: o.Listen})
 	if err != nil {
 		return err
@@ -92,7 +95,6 @@ func Serve(ctx context.Context, o Options) error {
 	s.comms = newComms(s)
 	s.stdin = &console{session: s}
 	s.notebook = &Notebook{session: s}
-	s.shells = newShells(ctx, s)
 	if s.box, err = openBlackBox(o.StateDir, o.ConnectionFile); err != nil {
 		s.note(err.Error())
 	}
@@ -110,6 +112,7 @@ func Serve(ctx context.Context, o Options) error {
 		case m := <-front.Shell():
 			s.shells.dispatch(m)
 		case <-ctx.Done():
+			s.leave()
 			s.settle()
 			s.outlet.end()
 			return nil
@@ -139,9 +142,39 @@ func (s *Session) prepare() {
 }
 
 // eval waits for the evaluator.
-func (s *Session) eval() (Evaluator, error) {
-	<-s.ready
-	return s.evaluator, s.evalErr
+func (s *Session) eval(ctx context.Context) (Evaluator, error) {
+	select {
+	case <-s.ready:
+		return s.evaluator, s.evalErr
+	case <-ctx.Done():
+		return nil, interruption{context.Cause(ctx)}
+	}
+}
+
+// leave ends what cells and verbs left running. It takes a while where results are still on their way to a shared store,
+// and no longer than a Jupyter server waits before it kills.
+func (s *Session) leave() {
+	select {
+	case <-s.ready:
+	default:
+		return // nothing has run
+	}
+	evaluator, ok := s.evaluator.(io.Closer)
+	if !ok {
+		return
+	}
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if err := evaluator.Close(); err != nil {
+			s.note(err.Error())
+		}
+	}()
+	select {
+	case <-left:
+	case <-time.After(maxLeave):
+		s.note("what cells left running does not end")
+	}
 }
 
 // note writes a line to the log of whoever started the kernel.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -31,9 +32,61 @@ type shells struct {
 // shell is a queue of requests and the goroutine that answers them.
 type shell struct {
 	mu      sync.Mutex
-	waiting []*wire.Message
+	waiting []*request
+	current *request      // what is being answered; nil between two requests
+	closed  error         // why nothing is taken any more
 	wake    chan struct{} // capacity 1
-	stop    context.CancelFunc
+	stop    context.CancelCauseFunc
+}
+
+// request is a message that waits or is being answered. It can be stopped at any time.
+type request struct {
+	*wire.Message
+	mu      sync.Mutex
+	stopped error                   // why it was stopped
+	over    bool                    // it cannot be stopped any more
+	cancel  context.CancelCauseFunc // of the cell that runs it; nil before that
+}
+
+func (q *request) isCell() bool { return q.Header.Type == "execute_request" }
+
+// halt stops the cell, or keeps it from beginning. It reports false where the cell is over.
+func (q *request) halt(cause error) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		return false
+	}
+	if q.stopped == nil {
+		q.stopped = cause
+	}
+	if q.cancel != nil {
+		q.cancel(cause)
+	}
+	return true
+}
+
+// end says how the cell has ended. Where it was to be stopped and did not come to notice, it returns why.
+func (q *request) end(outcome error) (missed error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.over = true
+	if errors.As(outcome, new(interruption)) {
+		return nil
+	}
+	return q.stopped
+}
+
+// begin makes the context of the cell. It is done already where the cell was stopped before.
+func (q *request) begin(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.cancel = cancel
+	if q.stopped != nil {
+		cancel(q.stopped)
+	}
+	return ctx, cancel
 }
 
 func newShells(ctx context.Context, s *Session) *shells {
@@ -43,7 +96,7 @@ func newShells(ctx context.Context, s *Session) *shells {
 }
 
 func (a *shells) start() *shell {
-	ctx, stop := context.WithCancel(a.ctx)
+	ctx, stop := context.WithCancelCause(a.ctx)
 	sh := &shell{wake: make(chan struct{}, 1), stop: stop}
 	go func() {
 		for {
@@ -52,8 +105,8 @@ func (a *shells) start() *shell {
 			case <-ctx.Done():
 				return
 			}
-			for m := sh.next(); m != nil && ctx.Err() == nil; m = sh.next() {
-				for _, waited := range a.session.answer(ctx, sh, m) {
+			for q := sh.next(); q != nil; q = sh.next() {
+				for _, waited := range a.session.answer(ctx, sh, q) {
 					a.session.abort(waited)
 				}
 			}
@@ -62,29 +115,33 @@ func (a *shells) start() *shell {
 	return sh
 }
 
-func (sh *shell) add(m *wire.Message) bool {
+func (sh *shell) add(m *wire.Message) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if len(sh.waiting) >= maxWaiting {
-		return false
+	if sh.closed != nil {
+		return sh.closed
 	}
-	sh.waiting = append(sh.waiting, m)
+	if len(sh.waiting) >= maxWaiting {
+		return fmt.Errorf("%d requests wait already", maxWaiting)
+	}
+	sh.waiting = append(sh.waiting, &request{Message: m})
 	select {
 	case sh.wake <- struct{}{}:
 	default:
 	}
-	return true
+	return nil
 }
 
-func (sh *shell) next() *wire.Message {
+// next ends the current request, and makes the one that has waited longest the current one.
+func (sh *shell) next() *request {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if len(sh.waiting) == 0 {
-		return nil
+	sh.current = nil
+	if len(sh.waiting) > 0 {
+		sh.current = sh.waiting[0]
+		sh.waiting = slices.Delete(sh.waiting, 0, 1)
 	}
-	m := sh.waiting[0]
-	sh.waiting = slices.Delete(sh.waiting, 0, 1)
-	return m
+	return sh.current
 }
 
 // takeExecutes removes the execute requests that wait.
@@ -92,14 +149,48 @@ func (sh *shell) takeExecutes() []*wire.Message {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	var taken []*wire.Message
-	sh.waiting = slices.DeleteFunc(sh.waiting, func(m *wire.Message) bool {
-		if m.Header.Type != "execute_request" {
-			return false
+	sh.waiting = slices.DeleteFunc(sh.waiting, func(q *request) bool {
+		if q.isCell() {
+			taken = append(taken, q.Message)
 		}
-		taken = append(taken, m)
-		return true
+		return q.isCell()
 	})
 	return taken
+}
+
+// halt stops the cell that runs, or else the one that is to run next: between two cells, an interrupt is not lost.
+func (sh *shell) halt(cause error) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.current != nil && sh.current.isCell() && sh.current.halt(cause) {
+		return
+	}
+	if i := slices.IndexFunc(sh.waiting, (*request).isCell); i >= 0 {
+		sh.waiting[i].halt(cause)
+	}
+}
+
+// end says how the cell that runs has ended, before its client is told. Where it was to be stopped and did not come to
+// notice, the next one is stopped: that was asked for before the interrupt, too.
+func (sh *shell) end(cell *request, outcome error) {
+	if cause := cell.end(outcome); cause != nil {
+		sh.halt(cause)
+	}
+}
+
+// close stops what runs, takes nothing any more, and returns what waits.
+func (sh *shell) close(cause error) []*request {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.closed == nil {
+		sh.closed = cause
+	}
+	if sh.current != nil {
+		sh.current.halt(cause)
+	}
+	waiting := sh.waiting
+	sh.waiting = nil
+	return waiting
 }
 
 // dispatch puts a request into the queue of its shell.
@@ -114,9 +205,16 @@ func (a *shells) dispatch(m *wire.Message) {
 			return
 		}
 	}
-	if !sh.add(m) {
-		a.session.refuse(m, fmt.Errorf("%d requests wait already", maxWaiting))
+	if err := sh.add(m); err != nil {
+		a.session.refuse(m, err)
 	}
+}
+
+// all are the main shell and the subshells.
+func (a *shells) all() []*shell {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.AppendSeq([]*shell{a.main}, maps.Values(a.subs))
 }
 
 // create starts a subshell.
@@ -142,10 +240,10 @@ func (a *shells) remove(id string) error {
 	if sh == nil {
 		return fmt.Errorf("there is no subshell %q", clip(id, 100))
 	}
-	sh.stop()
-	for m := sh.next(); m != nil; m = sh.next() {
-		a.session.refuse(m, errors.New("its subshell was deleted"))
+	for _, q := range sh.close(errDeleted) {
+		a.session.refuse(q.Message, errDeleted)
 	}
+	sh.stop(errDeleted)
 	return nil
 }
 
@@ -223,7 +321,11 @@ func (s *Session) shutdown(m *wire.Message) {
 	if err := m.Decode(&q); err != nil {
 		s.note(err.Error())
 	}
-	s.interrupt(errShutdown)
+	for _, sh := range s.shells.all() {
+		for _, q := range sh.close(errShutdown) {
+			s.refuse(q.Message, errShutdown)
+		}
+	}
 	// Cells that stop at once get to say so; the others end with the process.
 	for deadline := time.Now().Add(s.options.Patience); time.Now().Before(deadline) && s.busy(); {
 		time.Sleep(5 * time.Millisecond)
@@ -235,8 +337,18 @@ func (s *Session) shutdown(m *wire.Message) {
 	s.reply(m, "shutdown_reply", reply)
 }
 
+// interrupt stops all cells that run, wait for their turn, or are about to begin.
+func (s *Session) interrupt(cause error) {
+	for _, sh := range s.shells.all() {
+		sh.halt(cause)
+	}
+}
+
+// busy reports whether a cell runs or waits for its turn.
 func (s *Session) busy() bool {
-	found := false
-	s.running.Range(func(_, _ any) bool { found = true; return false })
-	return found
+	return slices.ContainsFunc(s.shells.all(), func(sh *shell) bool {
+		sh.mu.Lock()
+		defer sh.mu.Unlock()
+		return sh.current != nil && sh.current.isCell()
+	})
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -191,21 +192,26 @@ func (f *Front) Reply(request *Message, msgType string, content any) error {
 	return nil
 }
 
-// Ask sends a question to the stdin socket of the client that made the request.
-func (f *Front) Ask(request *Message, msgType string, content any) error {
+// Ask sends a question to the stdin socket of the client that made the request, and returns its id, which is in the
+// parent header of the answer of most clients.
+func (f *Front) Ask(request *Message, msgType string, content any) (id string, err error) {
 	frames, err := f.codec.encode(msgType, request, content, nil, nil)
 	if err != nil {
-		return err
+		return "", err
+	}
+	var header Header
+	if err := json.Unmarshal(frames[2], &header); err != nil {
+		return "", err
 	}
 	var to []*peer
 	if request.from != nil {
 		to = f.stdin.reach(nil, request.from.identity)
 	}
 	if len(to) == 0 {
-		return errors.New("the client that runs this cell has no stdin connection")
+		return "", errors.New("the client that runs this cell has no stdin connection")
 	}
 	f.post(to, nil, frames)
-	return nil
+	return header.ID, nil
 }
 
 // Publish sends a message to all that listen on iopub. parent may be nil.

@@ -434,14 +434,14 @@ func TestAskReachesStdinOfTheSameClient(t *testing.T) {
 	shell := dial(t, c, c.ShellPort, "DEALER", "me")
 	shell.send(signed(c.Key, "execute_request", map[string]int{})...)
 	m := <-f.Shell()
-	if err := f.Ask(m, "input_request", map[string]string{"prompt": "?"}); err == nil {
+	if _, err := f.Ask(m, "input_request", map[string]string{"prompt": "?"}); err == nil {
 		t.Error("asked a client that has no stdin connection")
 	}
 	stdin, other := dial(t, c, c.StdinPort, "DEALER", "me"), dial(t, c, c.StdinPort, "DEALER", "other")
 	for len(f.stdin.reach(nil, "me")) == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	if err := f.Ask(m, "input_request", map[string]string{"prompt": "?"}); err != nil {
+	if _, err := f.Ask(m, "input_request", map[string]string{"prompt": "?"}); err != nil {
 		t.Fatal(err)
 	}
 	if q := stdin.recv(5 * time.Second); len(q) != 6 || !bytes.Contains(q[2], []byte("input_request")) {
