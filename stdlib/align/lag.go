@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 )
 
 // The first estimate of the lag looks at shared words only. A word that is said at time a and written at time t is
@@ -98,23 +99,16 @@ func (c *corpus) estimateLag(ctx context.Context, tr *track) error {
 		tr.lagSet = true
 		return nil
 	}
-	lo, hi := c.opt.LagMin.Seconds(), c.opt.LagMax.Seconds()
-	if sign < 0 {
-		lo, hi = -hi, -lo
-	}
-	s := &lagSearch{lo: lo, n: int(math.Round((hi-lo)/gridStep)) + 1}
 	thin := tr.thinned()
-	s.collect(c, tr, thin, nil)
-	path, total := s.viterbi()
+	s, path, total := c.wordLag(tr, thin, nil)
+	tr.setCurve(s.pieces(path))
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var null []float64
 	repeats := max(6, min(nullRepeats, nullRepeats*500/max(1, len(thin))))
 	for k := range repeats {
-		z := &lagSearch{lo: lo, n: s.n}
-		z.collect(c, tr, thin, tr.permuted(thin, k))
-		_, t := z.viterbi()
+		_, _, t := c.wordLag(tr, thin, tr.permuted(thin, k))
 		null = append(null, t)
 		if err := ctx.Err(); err != nil {
 			return err
@@ -125,8 +119,20 @@ func (c *corpus) estimateLag(ctx context.Context, tr *track) error {
 	if len(tr.src) == 0 || len(thin) == 0 {
 		tr.linkScore = 0
 	}
-	tr.setCurve(s.pieces(path))
-	return nil
+	return c.testLink(ctx, tr)
+}
+
+// wordLag is the path of lags that shared words speak for, on its grid, and its log-likelihood ratio. times, where not nil,
+// stand in for the times of the thinned targets.
+func (c *corpus) wordLag(tr *track, thin []int32, times []float64) (s *lagSearch, path []int, total float64) {
+	lo, hi := c.opt.LagMin.Seconds(), c.opt.LagMax.Seconds()
+	if c.opt.Direction == ChatToSpeech {
+		lo, hi = -hi, -lo
+	}
+	s = &lagSearch{lo: lo, n: int(math.Round((hi-lo)/gridStep)) + 1}
+	s.collect(c, tr, thin, times)
+	path, total = s.viterbi()
+	return s, path, total
 }
 
 // thinned gives the targets that the lag estimate looks at.
@@ -146,11 +152,29 @@ func (tr *track) thinned() []int32 {
 	return out
 }
 
-// permuted gives the times of the thinned targets after their 15 s blocks changed places: bursts and repeats stay as they
+// permuted gives the times of the thinned targets after their blocks changed places: bursts and repeats stay as they
 // are, any link to the sources is gone. Permutation k reverses and interleaves the blocks in another way.
 func (tr *track) permuted(thin []int32, k int) []float64 {
-	const block = 15.0
+	block := max(permutedBlock.Seconds(), (tr.last-tr.first)/mostBlocks)
 	n := int((tr.last-tr.first)/block) + 1
+	order := blockOrder(n, k)
+	out := make([]float64, len(thin))
+	for i, t := range thin {
+		x := tr.tgt[t].t - tr.first
+		b := min(int(x/block), n-1)
+		out[i] = tr.first + float64(order[b])*block + x - float64(b)*block
+	}
+	return out
+}
+
+// permutedBlock is how much of the chat stays together in a permutation; more where a chat spans weeks.
+const (
+	permutedBlock = 15 * time.Second
+	mostBlocks    = 100_000
+)
+
+// blockOrder is permutation k of n blocks.
+func blockOrder(n, k int) []int {
 	order := make([]int, n)
 	for i := range order {
 		order[i] = i
@@ -160,13 +184,7 @@ func (tr *track) permuted(thin []int32, k int) []float64 {
 		j := int(r.next() % uint64(i+1))
 		order[i], order[j] = order[j], order[i]
 	}
-	out := make([]float64, len(thin))
-	for i, t := range thin {
-		x := tr.tgt[t].t - tr.first
-		b := min(int(x/block), n-1)
-		out[i] = tr.first + float64(order[b])*block + x - float64(b)*block
-	}
-	return out
+	return order
 }
 
 // collect fills in the evidence. times, where not nil, stand in for the times of the thinned targets.
