@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/token"
@@ -663,6 +664,9 @@ func importDecls(imports map[string]*ast.ImportSpec) []ast.Decl {
 // importName is the name under which a file sees an import.
 func (e *Evaluator) importName(s *ast.ImportSpec) (string, error) {
 	path := strings.Trim(s.Path.Value, "\"`")
+	if path == "embed" {
+		return "", errors.New("banter cannot embed files in a cell: read them, with os.ReadFile or Load")
+	}
 	pkg, err := e.importer.Import(path)
 	if err != nil {
 		return "", err

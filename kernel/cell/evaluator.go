@@ -458,7 +458,11 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		fmt.Fprintln(os.Stderr, text)
 	}
 	if _, err := e.eval(text); err != nil {
-		return rollback(e.diagnose(e.interpreterFault(err)))
+		fault := e.interpreterFault(err)
+		if y, ok := fault.(*yaegiFault); !ok || !y.pos.IsValid() { // it does not say where: somewhere in the cell
+			fault = &refusal{ck.parts.begin(), fault.Error()}
+		}
+		return rollback(e.diagnose(fault))
 	}
 	done = true
 	for n, s := range ck.imports {

@@ -471,6 +471,9 @@ func (l *lowering) selector(x *ast.SelectorExpr) string {
 	if sel.Kind() == types.MethodVal {
 		return l.methodValue(x, sel)
 	}
+	if p, ok := ast.Unparen(x.X).(*ast.StarExpr); ok { // the interpreter's compiler fails on (*p).f in a composite literal
+		return l.expr(p.X) + l.mark(x.Sel.Pos()) + "." + x.Sel.Name
+	}
 	return l.expr(x.X) + l.mark(x.Sel.Pos()) + "." + x.Sel.Name
 }
 

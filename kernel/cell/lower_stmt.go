@@ -150,6 +150,9 @@ func (l *lowering) leavable(s ast.Stmt, label string) string {
 }
 
 func (l *lowering) assign(s *ast.AssignStmt) string {
+	if text, ok := l.received(s); ok {
+		return text
+	}
 	if s.Tok == token.DEFINE {
 		names := make([]string, len(s.Lhs))
 		some := false
@@ -191,6 +194,33 @@ func (l *lowering) assign(s *ast.AssignStmt) string {
 		lhs[i] = l.expr(x)
 	}
 	return strings.Join(lhs, ", ") + " " + s.Tok.String() + " " + l.assigned(s.Lhs, s.Rhs)
+}
+
+// received lowers _, ok := <-ch, for which the interpreter mistakes another variable for the blank one.
+func (l *lowering) received(s *ast.AssignStmt) (string, bool) {
+	if len(s.Lhs) != 2 || len(s.Rhs) != 1 || !isBlank(s.Lhs[0]) {
+		return "", false
+	}
+	x, ok := ast.Unparen(s.Rhs[0]).(*ast.UnaryExpr)
+	if !ok || x.Op != token.ARROW {
+		return "", false
+	}
+	value := "func(c " + l.typ(l.typeOf(x.X), x) + ") bool { v, ok := <-c; _ = v; return ok }(" + l.expr(x.X) + ")"
+	if isBlank(s.Lhs[1]) {
+		return "_ = " + value, true
+	}
+	op, name := " = ", l.expr(s.Lhs[1])
+	if id, isIdent := s.Lhs[1].(*ast.Ident); isIdent && s.Tok == token.DEFINE {
+		name = local(id.Name)
+		if run, hoisted := l.hoisted[l.object(id)]; hoisted {
+			name = run
+		} else if l.info.Defs[id] != nil {
+			op = " := "
+		} else {
+			name = l.expr(id)
+		}
+	}
+	return name + op + l.convert(value, types.Typ[types.Bool], l.typeOf(s.Lhs[1]), x), true
 }
 
 // mustPart reports whether several values that are assigned one to one have to be assigned one after the other: where one
@@ -562,8 +592,19 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 			}
 			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key) + "}"
 		}
+		if u.Info()&types.IsString != 0 {
+			return l.rangeString(s, label)
+		}
 	case *types.Signature:
 		return l.rangeFunc(s, u, label)
+	}
+	_, byPointer := t.Underlying().(*types.Pointer)
+	if !isBlank(s.Value) {
+		_, isChan := elementType(t, 1).Underlying().(*types.Chan)
+		byPointer = byPointer || isChan
+	}
+	if byPointer {
+		return l.rangeIndexes(s, label)
 	}
 	// The variables of := are copied into the body, so that each iteration has its own.
 	var keys [2]string
@@ -598,6 +639,51 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 		}
 	}
 	return labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key, s.Value) + "}"
+}
+
+// rangeString ranges over what compiled code finds in a string: the interpreter counts more than one byte where there is
+// no UTF-8.
+func (l *lowering) rangeString(s *ast.RangeStmt, label string) string {
+	at, runes, i := l.tmp("at"), l.tmp("runes"), l.tmp("i")
+	set := ""
+	for k, x := range []ast.Expr{s.Key, s.Value} {
+		if isBlank(x) {
+			continue
+		}
+		value := []string{at, runes}[k] + "[" + i + "]"
+		if s.Tok == token.DEFINE {
+			name := local(x.(*ast.Ident).Name)
+			set += name + " := " + value + "; _ = " + name + "\n"
+		} else {
+			set += l.expr(x) + " = " + l.convert(value, elementType(l.typeOf(s.X), k), l.typeOf(x), x) + "\n"
+		}
+	}
+	head := "{ " + at + ", " + runes + " := " + l.alias(supportPath) + ".Runes(string(" + l.expr(s.X) + ")); _ = " + runes + "\n"
+	return head + labelText(label) + "for " + i + " := range " + at + " {" + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key, s.Value) + "} }"
+}
+
+// rangeIndexes ranges over a pointer to an array, or over channels that a slice, an array or a map holds, by way of the
+// indexes: the interpreter takes the pointer for a list, and has no variable for an element that is a channel.
+func (l *lowering) rangeIndexes(s *ast.RangeStmt, label string) string {
+	of, i := l.tmp("of"), l.tmp("i")
+	set := ""
+	for k, x := range []ast.Expr{s.Key, s.Value} {
+		if isBlank(x) {
+			continue
+		}
+		value := []string{i, of + "[" + i + "]"}[k]
+		if s.Tok == token.DEFINE {
+			name := local(x.(*ast.Ident).Name)
+			set += name + " := " + value + "; _ = " + name + "\n"
+		} else {
+			set += l.expr(x) + " = " + l.convert(value, elementType(l.typeOf(s.X), k), l.typeOf(x), x) + "\n"
+		}
+	}
+	head := "for " + i + " := range " + of
+	if p, ok := l.typeOf(s.X).Underlying().(*types.Pointer); ok {
+		head = fmt.Sprintf("for %s := 0; %s < %d; %s++", i, i, p.Elem().Underlying().(*types.Array).Len(), i)
+	}
+	return "{ " + of + " := " + l.expr(s.X) + "; _ = " + of + "\n" + labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key, s.Value) + "} }"
 }
 
 // rangeFunc turns the loop body into the iterator's yield function. Statements that leave the body say how in a
@@ -726,7 +812,7 @@ func (l *lowering) returned(s *ast.ReturnStmt) string {
 			return "return"
 		}
 		if l.defers != "" { // the body is a literal of its own
-			return "{ " + strings.Join(l.results, ", ") + " = " + l.resultsOf(s) + "; return }"
+			return "{ " + l.setResults(l.results, s) + "return }"
 		}
 		return "return " + l.resultsOf(s)
 	}
@@ -738,12 +824,28 @@ func (l *lowering) returned(s *ast.ReturnStmt) string {
 	set := ""
 	exit := "return"
 	if len(s.Results) > 0 {
-		set = strings.Join(names, ", ") + " = " + l.resultsOf(s) + "; "
+		set = l.setResults(names, s)
 		if l.defers == "" {
 			exit = "return " + strings.Join(names, ", ")
 		}
 	}
 	return "{ " + set + chain(crossed, exit) + " }"
+}
+
+// setResults assigns the operands of a return statement to the variables of the results: all are evaluated before the
+// first is set, and each by itself, since the interpreter gets nil among several values wrong.
+func (l *lowering) setResults(names []string, s *ast.ReturnStmt) string {
+	if len(s.Results) != len(names) || len(names) == 1 {
+		return strings.Join(names, ", ") + " = " + l.resultsOf(s) + "; "
+	}
+	var values, stores string
+	for i, x := range s.Results {
+		t := l.sig.Results().At(i).Type()
+		v := l.tmp("v")
+		values += "var " + v + " " + l.typ(l.subs.of(t), x) + " = " + l.into(x, t) + "; "
+		stores += names[i] + " = " + v + "; "
+	}
+	return values + stores
 }
 
 // resultsOf lowers the operands of a return statement.

@@ -152,13 +152,16 @@ func (p *printer) byMethod(v reflect.Value, t types.Type) (done bool) {
 	if known == nil {
 		return false
 	}
+	recovered := false // a method has panicked
 	x := v.Interface()
+	defer func() { done = done || recovered }()
 	guard := func(name string) func() {
 		return func() {
 			r := recover()
 			if r == nil {
 				return
 			}
+			recovered = true
 			if v.Kind() == reflect.Pointer && v.IsNil() {
 				p.write("<nil>")
 				return

@@ -55,6 +55,9 @@ func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error
 	if len(errs) > 0 {
 		return nil, e.diagnose(mergeErrors(errs)...)
 	}
+	if id := embedded(f, info); id != nil {
+		return nil, e.diagnose(&refusal{id.Pos(), fmt.Sprintf("banter cannot run this program: %s holds files that only the compiler embeds, and may be given to dsl.Source alone", id.Name)})
+	}
 	if pkg.Name() != "main" {
 		return nil, e.diagnose(&refusal{f.Name.Pos(), fmt.Sprintf("package %s cannot be run: a recipe is of package main", pkg.Name())})
 	}
@@ -129,4 +132,30 @@ func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error
 		}
 	}
 	return e.declare(ck)
+}
+
+// embedded is a use of a variable of package embed that is not the argument of dsl.Source, which needs it only where the
+// program is compiled; or nil.
+func embedded(f *ast.File, info *types.Info) (found *ast.Ident) {
+	allowed := map[*ast.Ident]bool{}
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CallExpr:
+			sel, ok := n.Fun.(*ast.SelectorExpr)
+			if !ok || len(n.Args) != 1 {
+				break
+			}
+			if fn, ok := info.Uses[sel.Sel].(*types.Func); ok && fn.FullName() == "banter/dsl.Source" {
+				if id, ok := n.Args[0].(*ast.Ident); ok {
+					allowed[id] = true
+				}
+			}
+		case *ast.Ident:
+			if v, ok := info.Uses[n].(*types.Var); ok && !allowed[n] && found == nil && v.Parent() == v.Pkg().Scope() && types.TypeString(v.Type(), nil) == "embed.FS" {
+				found = n
+			}
+		}
+		return true
+	})
+	return found
 }

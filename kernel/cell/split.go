@@ -20,6 +20,18 @@ type parts struct {
 	isFile  bool // began with a package clause
 }
 
+// begin is where the cell's text begins.
+func (p *parts) begin() token.Pos {
+	at := p.closing
+	for _, d := range p.decls {
+		at = min(at, d.Pos())
+	}
+	for _, s := range p.stmts {
+		at = min(at, s.Pos())
+	}
+	return at
+}
+
 // parse splits and parses a cell. Positions are those of the cell's own text.
 func (e *Evaluator) parse(name, src string) (*parts, error) {
 	e.sources[name] = strings.Split(src, "\n")

@@ -177,6 +177,12 @@ func (s *support) exports() interp.Exports {
 			s.failAt(fault("invalid memory address or nil pointer dereference"), line, column)
 		}),
 		"Check": reflect.ValueOf(s.check),
+		"Runes": reflect.ValueOf(func(text string) (at []int, runes []rune) {
+			for i, r := range text {
+				at, runes = append(at, i), append(runes, r)
+			}
+			return at, runes
+		}),
 		"Clear": reflect.ValueOf(func(m any) { reflect.ValueOf(m).Clear() }),
 		"Enter": reflect.ValueOf(s.enter),
 		"Leave": reflect.ValueOf(func() { s.depth.Add(-1) }),
