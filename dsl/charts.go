@@ -45,7 +45,7 @@ func (p Pairs) histogram(column Column, mark float64) chart.Chart {
 	c := chart.Histogram("Pairs by "+string(column), column.label(), values, lo, hi, bins, mark)
 	c.Y.Label, c.Series[0].Name = "pairs", "pairs"
 	if len(c.Marks) == 0 {
-		c.Subtitle = plural(len(all), "pair")
+		c.Subtitle = groupedPlural(len(all), "pair")
 	}
 	return c
 }

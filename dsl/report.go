@@ -255,7 +255,8 @@ func (t Transcripts) tell(r *chart.Report, score *Scored) {
 		}
 		words += f.Words
 		if text := f.withheldText(); text != "" {
-			withheld = append(withheld, l.info.ID+": "+text)
+			_, what, _ := strings.Cut(text, ": ")
+			withheld = append(withheld, l.info.ID+": "+what)
 		}
 	}
 	cards := []chart.Card{{Label: "words", Value: chart.Grouped(words)}}
@@ -273,7 +274,7 @@ func (t Transcripts) tell(r *chart.Report, score *Scored) {
 	}
 	sec.Cards(cards...)
 	if len(withheld) > 0 {
-		sec.Note("Withheld as not to be trusted, in " + strings.Join(withheld, "; ") + ".")
+		sec.Note("Withheld as not to be trusted: " + strings.Join(withheld, "; ") + ".")
 	}
 }
 

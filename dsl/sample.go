@@ -115,17 +115,7 @@ func Sample(t Tuned, options ...SampleOption) Samples {
 	if len(o.Prompts) == 0 {
 		fail("sample", t.base, errors.New("there is no prompt: give Prompts(...) or PromptsFrom(rows, n)"))
 	}
-	model, err := models.Resolve(s.ctx, t.base)
-	if err != nil {
-		fail("sample", t.base, err)
-	}
-	weights, err := t.step.Output("adapter_model.safetensors")
-	if err != nil {
-		fail("sample", t.base, err)
-	}
-	step := memo.Step{Verb: "sample", Label: plural(len(o.Prompts), "prompt"), Reads: []memo.Key{t.step.Key}}.
-		With("base", model.SHA256).With("input.adapter", weights.Digest).With("options", o)
-	step, engine, err := s.withEngine(step, model)
+	step, engine, err := s.answering("sample", plural(len(o.Prompts), "prompt"), t, o)
 	if err != nil {
 		fail("sample", t.base, err)
 	}
@@ -147,6 +137,21 @@ func Sample(t Tuned, options ...SampleOption) Samples {
 		fail("sample", t.base, err)
 	}
 	return Samples{m}
+}
+
+// answering is the step in which a base and its adapter answer, and the engine that computes the answers.
+func (s *Session) answering(verb, label string, t Tuned, options any) (memo.Step, llama.Engine, error) {
+	model, err := models.Resolve(s.ctx, t.base)
+	if err != nil {
+		return memo.Step{}, nil, err
+	}
+	weights, err := t.step.Output("adapter_model.safetensors")
+	if err != nil {
+		return memo.Step{}, nil, err
+	}
+	step := memo.Step{Verb: verb, Label: label, Reads: []memo.Key{t.step.Key}}.
+		With("base", model.SHA256).With("input.adapter", weights.Digest).With("options", options)
+	return s.withEngine(step, model)
 }
 
 func (s *Session) answers(ctx context.Context, t Tuned, engine llama.Engine, o sampleOptions) ([]Answered, error) {

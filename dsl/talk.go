@@ -97,17 +97,7 @@ func Chat(with any, options ...ChatOption) Talk {
 
 // script has both sides answer given turns.
 func (s *Session) script(t Tuned, o chatOptions) ([]Answered, error) {
-	model, err := models.Resolve(s.ctx, t.base)
-	if err != nil {
-		return nil, err
-	}
-	weights, err := t.step.Output("adapter_model.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	step := memo.Step{Verb: "chat", Label: plural(len(o.Turns), "turn"), Reads: []memo.Key{t.step.Key}}.
-		With("base", model.SHA256).With("input.adapter", weights.Digest).With("options", o)
-	step, engine, err := s.withEngine(step, model)
+	step, engine, err := s.answering("chat", plural(len(o.Turns), "turn"), t, o)
 	if err != nil {
 		return nil, err
 	}

@@ -339,7 +339,7 @@ func TestBeforeAfter(t *testing.T) {
 		{Name: "R@1", Before: Estimate{0.1, 0.05, 0.2}, After: Estimate{0.15, 0.1, 0.2}, Percent: true},
 		{Name: "none before", Before: Estimate{}, After: Estimate{Value: 3}},
 		{Name: "far down", Before: Estimate{241_640.4, 183_700, 318_200}, After: Estimate{57.871, 38.74, 85.83}, LowerIsBetter: true},
-		{Name: "far up", Before: Estimate{0.02215, 0.01, 0.03}, After: Estimate{0.9754, 0.8, 1}},
+		{Name: "far up", Before: Estimate{0.0222, 0.01, 0.03}, After: Estimate{0.9754, 0.8, 1}},
 		{Name: "down to nothing", Before: Estimate{1, 1, 1}, After: Estimate{0.00004, 0, 0.1}, LowerIsBetter: true},
 	})
 	var got []string
@@ -351,8 +351,8 @@ func TestBeforeAfter(t *testing.T) {
 		fmt.Sprintf("MRR 0.4→0.2 −50\u202f%% %d", Red),
 		fmt.Sprintf("R@1 10\u202f%%→15\u202f%% +50\u202f%% %d", Auto),
 		fmt.Sprintf("none before 0→3 3 %d", Auto),
-		fmt.Sprintf("far down 241\u202f640→57.9 ÷ 4\u202f175 %d", Green),
-		fmt.Sprintf("far up 0.0222→0.975 × 44 %d", Green),
+		fmt.Sprintf("far down 241\u202f640→57.9 ÷ 4\u202f176 %d", Green),
+		fmt.Sprintf("far up 0.0222→0.975 × 43.9 %d", Green),
 		fmt.Sprintf("down to nothing 1→0 ÷ 25\u202f000 %d", Green),
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

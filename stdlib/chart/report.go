@@ -234,7 +234,7 @@ figcaption{position:absolute;left:0;top:0;width:1px;height:1px;overflow:hidden;c
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(158px,1fr));gap:12px;margin:12px 0}
 .card{border:1px solid var(--banter-c3);border-left:3px solid var(--banter-c4);border-radius:8px;padding:10px 14px}
 .card .label{font-size:12px;color:var(--banter-c2)}
-.card .value{font-size:24px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
+.card .value{font-size:21px;font-weight:600;line-height:1.25;font-variant-numeric:tabular-nums;overflow-wrap:anywhere}
 .card .detail{font-size:12px;color:var(--banter-c2)}
 .card.good{border-left-color:var(` + colorName(toneRole(Green)) + `)}
 .card.fair{border-left-color:var(` + colorName(toneRole(Orange)) + `)}

@@ -228,13 +228,13 @@ func BeforeAfter(caption string, lines []Comparison) Table {
 	return Table{Caption: caption, Columns: columns, Rows: Rows(rows...), Total: len(rows)}
 }
 
-// measured rounds what was measured to three digits, and takes what is nearer to 0 than one in ten thousand for 0.
+// measured rounds what was measured to three digits, to whole numbers from a thousand on, and takes what is nearer to 0 than one in ten thousand for 0.
 func measured(v float64) float64 {
 	if math.Abs(v) < 1e-4 {
 		return 0
 	}
 	if !finite(v) || math.Abs(v) >= 1000 {
-		return v
+		return math.Round(v)
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(math.Abs(v)))-2)
 	return math.Round(v/unit) * unit
