@@ -531,7 +531,7 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 		stmt := &ast.ExprStmt{X: ck.last}
 		checks, open := l.checks(stmt)
 		text += checks + l.place(stmt, open)
-		last := l.line(ck.last.Pos()) + l.expr(ck.last)
+		last := l.line(ck.last.Pos()) + apart(l.expr(ck.last), ck.last)
 		if names != nil {
 			tail = strings.Join(names, ", ") + " = " + last + "\n" + l.alias(supportPath) + ".Reached()\n"
 			texts := false

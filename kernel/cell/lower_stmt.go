@@ -291,9 +291,18 @@ func (l *lowering) assigned(lhs, rhs []ast.Expr) string {
 	}
 	parts := make([]string, len(rhs))
 	for i, x := range rhs {
-		parts[i] = l.into(x, to(i))
+		parts[i] = apart(l.into(x, to(i)), x)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// apart keeps a literal from being made in the place of the variable that it is assigned to: where the interpreter does
+// that with a struct, what points at the variable, closures over it and results go on with the old one.
+func apart(text string, x ast.Expr) string {
+	if _, ok := x.(*ast.CompositeLit); ok {
+		return "(" + text + ")"
+	}
+	return text
 }
 
 func (l *lowering) declaration(s *ast.DeclStmt) string {
@@ -861,7 +870,7 @@ func (l *lowering) resultsOf(s *ast.ReturnStmt) string {
 	}
 	parts := make([]string, len(s.Results))
 	for i, x := range s.Results {
-		parts[i] = l.into(x, to(i))
+		parts[i] = apart(l.into(x, to(i)), x)
 	}
 	return strings.Join(parts, ", ")
 }
