@@ -25,6 +25,7 @@ type graph struct {
 
 type cellRun struct {
 	at       int
+	text     string
 	declares map[string]bool
 	uses     map[string]string // name to the cell that had declared it
 }
@@ -33,10 +34,17 @@ func newGraph() *graph {
 	return &graph{runs: map[string]*cellRun{}, owner: map[string]string{}, when: map[string]int{}}
 }
 
-// ran records a run and returns notes about inputs that are stale themselves.
-func (g *graph) ran(cell string, vars, decls, uses map[string]bool) []string {
+// ran records a run and returns notes about inputs that are stale themselves. A cell that is run again has another name,
+// by which its text is known: it takes the place of its earlier run.
+func (g *graph) ran(cell, text string, vars, decls, uses map[string]bool) []string {
 	g.clock++
-	r := &cellRun{at: g.clock, declares: map[string]bool{}, uses: map[string]string{}}
+	for earlier, r := range g.runs {
+		if earlier != cell && r.text == text {
+			delete(g.runs, earlier)
+			g.rename(earlier, cell)
+		}
+	}
+	r := &cellRun{at: g.clock, text: text, declares: map[string]bool{}, uses: map[string]string{}}
 	for n := range uses {
 		if !vars[n] && !decls[n] && g.owner[n] != "" && g.owner[n] != cell {
 			r.uses[n] = g.owner[n]
@@ -65,6 +73,22 @@ func (g *graph) ran(cell string, vars, decls, uses map[string]bool) []string {
 		}
 	}
 	return notes
+}
+
+// rename makes what others use of a cell that of another one.
+func (g *graph) rename(old, now string) {
+	for n, owner := range g.owner {
+		if owner == old {
+			g.owner[n] = now
+		}
+	}
+	for _, r := range g.runs {
+		for n, from := range r.uses {
+			if from == old {
+				r.uses[n] = now
+			}
+		}
+	}
 }
 
 // stale says of each cell which of its inputs were declared anew since it ran, directly or through another stale cell.

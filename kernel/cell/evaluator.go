@@ -472,7 +472,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		delete(e.imports, n)
 	}
 	e.entities, e.next = e.next, nil
-	p.notes = append(p.notes, e.graph.ran(ck.name, seen, names, out.uses)...)
+	p.notes = append(p.notes, e.graph.ran(ck.name, strings.Join(e.sources[ck.name], "\n"), seen, names, out.uses)...)
 	return p, nil
 }
 

@@ -817,16 +817,36 @@ func (l *lowering) composite(x *ast.CompositeLit) string {
 			} else {
 				b.WriteString(l.into(kv.Key, key))
 			}
-			b.WriteString(": " + l.into(kv.Value, elem))
+			b.WriteString(": " + l.element(kv.Value, elem))
 			continue
 		}
 		if isStruct {
 			elem = st.Field(i).Type()
 		}
-		b.WriteString(l.into(elt, elem))
+		b.WriteString(l.element(elt, elem))
 	}
 	b.WriteString("}")
 	return b.String()
+}
+
+// element lowers an element of a composite literal. The interpreter's compiler fails on a field of what a pointer to a
+// pointer leads to.
+func (l *lowering) element(x ast.Expr, t types.Type) string {
+	text := l.into(x, t)
+	if sel, ok := ast.Unparen(x).(*ast.SelectorExpr); ok && l.info.Selections[sel] != nil {
+		twice := false
+		ast.Inspect(sel.X, func(n ast.Node) bool {
+			if p, ok := n.(*ast.StarExpr); ok {
+				_, again := ast.Unparen(p.X).(*ast.StarExpr)
+				twice = twice || again
+			}
+			return !twice
+		})
+		if twice && t != nil {
+			return l.framed(l.typ(l.subs.of(t), x), text)
+		}
+	}
+	return text
 }
 
 func underlyingElem(t types.Type) types.Type {

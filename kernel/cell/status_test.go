@@ -74,6 +74,21 @@ func TestDeps(t *testing.T) {
 	}
 }
 
+// TestDepsOfACellRunAgain runs cells again, which front-ends number anew.
+func TestDepsOfACellRunAgain(t *testing.T) {
+	e := newEvaluator(t)
+	runs(t, e, "a := 1", "b := a + 1", "a := 1", "b := a + 1", "b * a")
+	g := e.Deps()
+	want := []Edge{{From: "cell 3", To: "cell 4", Names: []string{"a"}}, {From: "cell 3", To: "cell 5", Names: []string{"a"}}, {From: "cell 4", To: "cell 5", Names: []string{"b"}}}
+	if !slices.Equal(g.Cells, []string{"cell 3", "cell 4", "cell 5"}) || !reflect.DeepEqual(g.Edges, want) || len(g.Stale) != 0 {
+		t.Errorf("%+v", g)
+	}
+	runs(t, e, "a := 1") // is cell 1 of this call
+	if g = e.Deps(); g.Stale["cell 4"] == "" || slices.Contains(g.Cells, "cell 3") {
+		t.Errorf("%+v", g)
+	}
+}
+
 func TestDefine(t *testing.T) {
 	e := newEvaluator(t)
 	if err := e.Define("threshold", 0.25); err != nil {
