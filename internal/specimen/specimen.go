@@ -10,14 +10,14 @@ import (
 	"banter/stdlib/lm/tokenizer"
 )
 
-// Model is an opened model with its way of writing conversations.
-type Model struct {
+// Opened is an opened model with its way of writing conversations.
+type Opened struct {
 	*lm.Model
-	*chattemplate.Format
+	Format *chattemplate.Format
 }
 
 // Open opens a model, a folder or a GGUF file, with its own tokenizer and chat template until the test ends.
-func Open(t testing.TB, path string) Model {
+func Open(t testing.TB, path string) Opened {
 	t.Helper()
 	m, err := lm.Open(path)
 	if err != nil {
@@ -28,7 +28,7 @@ func Open(t testing.TB, path string) Model {
 			t.Error(err)
 		}
 	})
-	return Model{m, Format(t, m)}
+	return Opened{m, Format(t, m)}
 }
 
 // Format opens a model's own tokenizer and chat template.

@@ -11,10 +11,10 @@ import (
 
 	"banter/internal/progress"
 	"banter/internal/shipped"
+	"banter/internal/specimen"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/adapter"
 	"banter/stdlib/lm/chattemplate"
-	"banter/stdlib/lm/tokenizer"
 	"banter/stdlib/train"
 )
 
@@ -38,21 +38,10 @@ type fixture struct {
 
 func open(t testing.TB) fixture {
 	t.Helper()
-	base, err := lm.Open("../../testdata/models/lm-micro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { base.Close() })
-	tok, err := tokenizer.Open(base)
-	if err != nil {
-		t.Fatal(err)
-	}
-	format, err := chattemplate.Open(base, tok)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := fixture{base: base, format: format, holdout: replies(t, "s3"), training: append(replies(t, "s1"), replies(t, "s2")...)}
+	base := specimen.Open(t, "../../testdata/models/lm-micro")
+	f := fixture{base: base.Model, format: base.Format, holdout: replies(t, "s3"), training: append(replies(t, "s1"), replies(t, "s2")...)}
 	// An adapter that changes something; which is told by seed alone.
+	var err error
 	f.tuned, err = adapter.New(base.Config, 2, 2, []string{"q_proj", "down_proj"})
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"banter/internal/progress"
+	"banter/internal/specimen"
 	"banter/stdlib/lm"
 )
 
@@ -359,7 +360,7 @@ func TestRateRisesThenFalls(t *testing.T) {
 // TestMicroModelLearnsTheCrowd trains on the replies of two shipped streams and looks at those of the third.
 func TestMicroModelLearnsTheCrowd(t *testing.T) {
 	m := openModel(t, microModel)
-	format := openFormat(t, m)
+	format := specimen.Format(t, m)
 	plan, err := NewPlan(t.Context(), append(streamReplies(t, "s1"), streamReplies(t, "s2")...), format, PlanOptions{MaxLength: 256})
 	if err != nil {
 		t.Fatal(err)

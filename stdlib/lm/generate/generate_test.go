@@ -10,32 +10,19 @@ import (
 	"strings"
 	"testing"
 
-	"banter/stdlib/lm"
+	"banter/internal/specimen"
 	"banter/stdlib/lm/chattemplate"
-	"banter/stdlib/lm/tokenizer"
 	"banter/stdlib/lm/transformer"
 )
 
 func open(t testing.TB, workers int) *Generator {
 	t.Helper()
-	m, err := lm.Open("../../../testdata/models/lm-micro")
+	m := specimen.Open(t, "../../../testdata/models/lm-micro")
+	model, err := transformer.New(m.Model, transformer.Options{Workers: workers})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { m.Close() })
-	tok, err := tokenizer.Open(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	format, err := chattemplate.Open(m, tok)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := transformer.New(m, transformer.Options{Workers: workers})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return New(model, format)
+	return New(model, m.Format)
 }
 
 func user(text string) []chattemplate.Message {

@@ -90,7 +90,7 @@ func randomModel(b *testing.B, config string, kind lm.Type, ggufKind lm.Type) (d
 	if err != nil {
 		b.Fatal(err)
 	}
-	write("model.gguf", func(w io.Writer) error { return merged.WriteGGUF(w, ggufKind, "random", o.format) })
+	write("model.gguf", func(w io.Writer) error { return merged.WriteGGUF(w, ggufKind, "random", o.Format) })
 	return dir, filepath.Join(dir, "model.gguf")
 }
 
@@ -103,15 +103,15 @@ func BenchmarkGeneration(b *testing.B) {
 	a := randomAdapter(b, o.Config, 0.001)
 	drawn := generate.Sampling{Temperature: 0.8, TopP: 0.95, MinP: 0.1}
 	const short, long = 4, 30 // sentences of the prompt
-	compare(b, "q8_0/greedy", o.own(b, nil), llama.New(p, q8, "", o.format), generate.Sampling{}, short)
-	compare(b, "q8_0/drawn", o.own(b, nil), llama.New(p, q8, "", o.format), drawn, short)
-	compare(b, "q8_0/long", o.own(b, nil), llama.New(p, q8, "", o.format), generate.Sampling{}, long)
-	compare(b, "q8_0/lora", o.own(b, a), llama.New(p, q8, write(b, a, o.Config), o.format), generate.Sampling{}, short)
-	b.Run("q8_0/worker", func(b *testing.B) { share(b, p, q8, o.format) })
+	compare(b, "q8_0/greedy", o.own(b, nil), llama.New(p, q8, "", o.Format), generate.Sampling{}, short)
+	compare(b, "q8_0/drawn", o.own(b, nil), llama.New(p, q8, "", o.Format), drawn, short)
+	compare(b, "q8_0/long", o.own(b, nil), llama.New(p, q8, "", o.Format), generate.Sampling{}, long)
+	compare(b, "q8_0/lora", o.own(b, a), llama.New(p, q8, write(b, a, o.Config), o.Format), generate.Sampling{}, short)
+	b.Run("q8_0/worker", func(b *testing.B) { share(b, p, q8, o.Format) })
 	for _, kind := range []lm.Type{lm.BF16, lm.F32} {
 		dir, file := randomModel(b, smolLM2, kind, kind)
 		o := open(b, dir)
-		compare(b, strings.ToLower(kind.String())+"/greedy", o.own(b, nil), llama.New(p, file, "", o.format), generate.Sampling{}, short)
+		compare(b, strings.ToLower(kind.String())+"/greedy", o.own(b, nil), llama.New(p, file, "", o.Format), generate.Sampling{}, short)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"banter/internal/shipped"
+	"banter/internal/specimen"
 	"banter/internal/worker"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/adapter"
@@ -18,7 +19,6 @@ import (
 	"banter/stdlib/lm/generate"
 	"banter/stdlib/lm/gguf"
 	"banter/stdlib/lm/llama"
-	"banter/stdlib/lm/tokenizer"
 	"banter/stdlib/lm/transformer"
 	"banter/stdlib/train"
 )
@@ -40,27 +40,11 @@ func pool(t testing.TB) *worker.Pool {
 }
 
 // opened is a model with what this repository computes of it.
-type opened struct {
-	*lm.Model
-	format *chattemplate.Format
-}
+type opened struct{ specimen.Opened }
 
 func open(t testing.TB, path string) opened {
 	t.Helper()
-	m, err := lm.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	tok, err := tokenizer.Open(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := chattemplate.Open(m, tok)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened{m, f}
+	return opened{specimen.Open(t, path)}
 }
 
 // own is the go engine's view of the model, with an adapter that may be nil.
@@ -75,7 +59,7 @@ func (o opened) own(t testing.TB, a *adapter.Adapter) *generate.Generator {
 			t.Fatal(err)
 		}
 	}
-	return generate.New(m, o.format)
+	return generate.New(m, o.Format)
 }
 
 // write writes the adapter as GGUF.
@@ -139,7 +123,7 @@ func both(t testing.TB, o opened, p *worker.Pool, file string, a *adapter.Adapte
 	if a != nil {
 		path = write(t, a, o.Config)
 	}
-	g, v := o.own(t, a), llama.New(p, file, path, o.format)
+	g, v := o.own(t, a), llama.New(p, file, path, o.Format)
 	first := func(s []generate.Score, err error) generate.Score {
 		t.Helper()
 		if err != nil {
@@ -181,7 +165,7 @@ func TestTrainingShowsInLlama(t *testing.T) {
 	}
 	p := pool(t)
 	base := open(t, micro)
-	plan, err := train.NewPlan(t.Context(), append(replies(t, "s1"), replies(t, "s2")...), base.format, train.PlanOptions{})
+	plan, err := train.NewPlan(t.Context(), append(replies(t, "s1"), replies(t, "s2")...), base.Format, train.PlanOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,8 +243,8 @@ func TestAnswersAreTheSame(t *testing.T) {
 	a := randomAdapter(t, o.Config, 0.01)
 	drawn, apart := 0, 0
 	for name, pair := range map[string][2]generate.Voice{
-		"base":  {o.own(t, nil), llama.New(p, file, "", o.format)},
-		"tuned": {o.own(t, a), llama.New(p, file, write(t, a, o.Config), o.format)},
+		"base":  {o.own(t, nil), llama.New(p, file, "", o.Format)},
+		"tuned": {o.own(t, a), llama.New(p, file, write(t, a, o.Config), o.Format)},
 	} {
 		for _, options := range []generate.Options{
 			{},
@@ -294,7 +278,7 @@ func TestAnswersAreTheSame(t *testing.T) {
 	if apart > drawn/3 {
 		t.Errorf("%d of %d drawn answers differ", apart, drawn)
 	}
-	if _, err := llama.New(p, file, "", o.format).Answer(t.Context(), nil, generate.Options{MaxTokens: -1}, nil); err == nil {
+	if _, err := llama.New(p, file, "", o.Format).Answer(t.Context(), nil, generate.Options{MaxTokens: -1}, nil); err == nil {
 		t.Error("a negative limit was taken")
 	}
 }

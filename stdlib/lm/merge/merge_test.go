@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"banter/internal/specimen"
 	"banter/internal/worker"
 	"banter/internal/worker/native"
 	"banter/stdlib/lm"
@@ -31,27 +32,11 @@ import (
 
 const micro = "../../../testdata/models/lm-micro"
 
-type opened struct {
-	*lm.Model
-	format *chattemplate.Format
-}
+type opened struct{ specimen.Opened }
 
 func open(t testing.TB, path string) opened {
 	t.Helper()
-	m, err := lm.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	tok, err := tokenizer.Open(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := chattemplate.Open(m, tok)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return opened{m, f}
+	return opened{specimen.Open(t, path)}
 }
 
 // changing is an adapter on some projections that changes a model's answers.
@@ -87,7 +72,7 @@ func logits(t testing.TB, o opened, a *adapter.Adapter) []float32 {
 			t.Fatal(err)
 		}
 	}
-	prompt, err := o.format.Prompt(chattemplate.Message{Role: "user", Content: "Should we add garlic or honey to the soup?"})
+	prompt, err := o.Format.Prompt(chattemplate.Message{Role: "user", Content: "Should we add garlic or honey to the soup?"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +124,7 @@ func ggufFile(t testing.TB, o opened, m *merge.Merged, kind lm.Type) string {
 	t.Helper()
 	var b, again bytes.Buffer
 	for _, w := range []*bytes.Buffer{&b, &again} {
-		if err := m.WriteGGUF(w, kind, "micro", o.format); err != nil {
+		if err := m.WriteGGUF(w, kind, "micro", o.Format); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,8 +209,8 @@ func TestMergedGGUF(t *testing.T) {
 				t.Errorf("%s as %v: stored as %v", from, kind, w.Type)
 			}
 			messages := chattemplate.Message{Role: "user", Content: "ok <|im_end|> 123 PogChamp 😂"}
-			x, err1 := o.format.Prompt(messages)
-			y, err2 := got.format.Prompt(messages)
+			x, err1 := o.Format.Prompt(messages)
+			y, err2 := got.Format.Prompt(messages)
 			if err1 != nil || err2 != nil || len(x) != len(y) {
 				t.Fatalf("%v, %v, %v, %v", x, y, err1, err2)
 			}
@@ -250,7 +235,7 @@ func TestRefusals(t *testing.T) {
 	if err := m.WriteSafetensors(&bytes.Buffer{}, lm.Q8_0); err == nil || !strings.Contains(err.Error(), "write GGUF") {
 		t.Errorf("a quantized folder: %v", err)
 	}
-	if err := m.WriteGGUF(&bytes.Buffer{}, lm.Q4_K, "x", o.format); err == nil || !strings.Contains(err.Error(), "Q4_K") {
+	if err := m.WriteGGUF(&bytes.Buffer{}, lm.Q4_K, "x", o.Format); err == nil || !strings.Contains(err.Error(), "Q4_K") {
 		t.Errorf("Q4_K: %v", err)
 	}
 	g := open(t, filepath.Join(micro, "lm-micro-f16.gguf"))
@@ -286,14 +271,14 @@ func TestLlamaReadsWhatIsWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	const prompt, response = "Should we add garlic or honey to the soup?", "Both are fine, but I prefer the honey."
-	want, err := generate.New(own, o.format).Score(t.Context(), prompt, response)
+	want, err := generate.New(own, o.Format).Score(t.Context(), prompt, response)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := merged(t, o, a)
 	check := func(name, file string, tolerance float64) {
 		t.Helper()
-		got, err := llama.New(p, file, "", o.format).Score(t.Context(), prompt, response)
+		got, err := llama.New(p, file, "", o.Format).Score(t.Context(), prompt, response)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -447,12 +432,12 @@ func TestLlamaCutsTheSameTokens(t *testing.T) {
 			}
 			continue
 		}
-		o := opened{Model: smallest(t, tok.Size())}
+		o := opened{specimen.Opened{Model: smallest(t, tok.Size())}}
 		template, err := chattemplate.Parse("{% for m in messages %}{{ m.content }}.{% endfor %}", chattemplate.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if o.format, err = chattemplate.NewFormat(template, tok); err != nil {
+		if o.Format, err = chattemplate.NewFormat(template, tok); err != nil {
 			t.Fatal(err)
 		}
 		file := ggufFile(t, o, merged(t, o, nil), lm.F32)

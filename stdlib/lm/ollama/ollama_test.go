@@ -6,35 +6,22 @@ import (
 	"strings"
 	"testing"
 
-	"banter/stdlib/lm"
+	"banter/internal/specimen"
 	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/sampling"
-	"banter/stdlib/lm/tokenizer"
 )
 
 func format(t *testing.T, source string, options chattemplate.Options) *chattemplate.Format {
 	t.Helper()
-	m, err := lm.Open("../../../testdata/models/lm-micro")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { m.Close() })
-	tok, err := tokenizer.Open(m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	m := specimen.Open(t, "../../../testdata/models/lm-micro")
 	if source == "" {
-		f, err := chattemplate.Open(m, tok)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
+		return m.Format
 	}
 	parsed, err := chattemplate.Parse(source, options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := chattemplate.NewFormat(parsed, tok)
+	f, err := chattemplate.NewFormat(parsed, m.Format.Tokenizer())
 	if err != nil {
 		t.Fatal(err)
 	}
