@@ -6,6 +6,7 @@ package symbols
 
 import (
 	p0 "banter/stdlib/align"
+	p1 "context"
 	"reflect"
 )
 
@@ -37,6 +38,7 @@ func init() {
 				"Delay":         reflect.TypeFor[p0.Delay](),
 				"Diagnostics":   reflect.TypeFor[p0.Diagnostics](),
 				"Direction":     reflect.TypeFor[p0.Direction](),
+				"Embedder":      reflect.TypeFor[p0.Embedder](),
 				"Explanation":   reflect.TypeFor[p0.Explanation](),
 				"FDRPoint":      reflect.TypeFor[p0.FDRPoint](),
 				"FeatureWeight": reflect.TypeFor[p0.FeatureWeight](),
@@ -55,7 +57,18 @@ func init() {
 				"TruthSentence": reflect.TypeFor[p0.TruthSentence](),
 				"Utterance":     reflect.TypeFor[p0.Utterance](),
 			},
-			Proxies: map[string]reflect.Type{},
+			Proxies: map[string]reflect.Type{
+				"Embedder": reflect.TypeFor[proxy_banter_stdlib_align_Embedder](),
+			},
 		}
 	}
+}
+
+type proxy_banter_stdlib_align_Embedder struct {
+	IValue any
+	WEmbed func(a0 p1.Context, a1 []string) ([]float32, int, error)
+}
+
+func (x proxy_banter_stdlib_align_Embedder) Embed(a0 p1.Context, a1 []string) ([]float32, int, error) {
+	return x.WEmbed(a0, a1)
 }
