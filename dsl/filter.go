@@ -171,7 +171,7 @@ type filterStep struct {
 // func(p Pair) bool. What each rule dropped, and why, is kept with the result.
 func Filter(pairs Pairs, rules ...any) Pairs {
 	s := current()
-	stages, err := filterStages(rules)
+	stages, err := s.filterStages(rules)
 	if err != nil {
 		fail("filter", "", err)
 	}
@@ -242,7 +242,7 @@ func effectOf(stages []filterStep) string {
 	return ""
 }
 
-func filterStages(rules []any) ([]filterStep, error) {
+func (s *Session) filterStages(rules []any) ([]filterStep, error) {
 	var stages []filterStep
 	for i, r := range rules {
 		switch r := r.(type) {
@@ -253,8 +253,7 @@ func filterStages(rules []any) ([]filterStep, error) {
 				stages = append(stages, filterStep{rules: []quality.Rule{r.rule}})
 			}
 		case func(Pair) bool:
-			stages = append(stages, filterStep{predicate: &Predicate{Keep: func(p *Pair) bool { return r(*p) },
-				Uncacheable: uncacheable(r)}})
+			stages = append(stages, filterStep{predicate: s.program.predicate(r)})
 		case Predicate:
 			stages = append(stages, filterStep{predicate: &r})
 		default:

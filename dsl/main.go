@@ -30,7 +30,7 @@ import (
 //
 // Under `recipe run` the parameters come from --param, and the runner shows the progress. The same file under `go run`
 // takes -param name=value, -store, -shared, -out, -jobs and -json itself, and ends the process with the runner's exit codes.
-func Main(params any, body func()) {
+func Main(params any, body func(), options ...MainOption) {
 	activeMu.Lock()
 	hosted := active
 	activeMu.Unlock()
@@ -48,7 +48,7 @@ func Main(params any, body func()) {
 		body()
 		return
 	}
-	os.Exit(standalone(params, body))
+	os.Exit(standalone(params, body, compiledRecipe(params, options, 1)))
 }
 
 type assignments map[string]string
@@ -64,7 +64,7 @@ func (a assignments) Set(text string) error {
 	return nil
 }
 
-func standalone(params any, body func()) int {
+func standalone(params any, body func(), program *compiled) int {
 	given := assignments{}
 	var c Config
 	flag.Var(given, "param", "set a parameter: `name=value` (may be given more than once)")
@@ -82,6 +82,7 @@ func standalone(params any, body func()) int {
 	s, err := Open(c)
 	if err == nil {
 		defer s.Close()
+		s.program = program
 		err = s.Run(ctx, func() error {
 			if err := SetParams(params, given); err != nil {
 				return err

@@ -43,6 +43,7 @@ type shared struct {
 	out        string            // folder for exports and reports
 	jobs       int               // streams worked on at once
 	params     map[string]string // overrides of the recipe's parameters
+	program    *compiled         // the recipe, where it is a program of its own
 	listParams func(any)         // where not nil, Main only passes the parameters to it
 	dry        bool              // steps are looked up, and nothing is written
 	pool       *worker.Pool      // native workers, started on first use

@@ -6,6 +6,7 @@ package reach
 import (
 	"fmt"
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"slices"
@@ -22,6 +23,10 @@ type Program struct {
 	// Function is the declaration of a function or method of the program, "f" or "T.M", with the types of its body;
 	// nil: it is not known.
 	Function func(name string) (*ast.FuncDecl, *types.Info)
+
+	// Outline says that most of what the program imports is known by its package's name alone. What cannot be told then
+	// is not guessed.
+	Outline bool
 }
 
 // Function is what a function's result depends on.
@@ -127,13 +132,20 @@ func (s *search) visit(n ast.Node, info *types.Info) {
 		}
 		return v
 	}
+	selected := map[*ast.Ident]bool{}
+	switched := map[token.Pos]bool{} // where type switches declare variables
+	for _, obj := range info.Implicits {
+		switched[obj.Pos()] = true
+	}
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
+			selected[n.Sel] = true
 			if r, ok := fieldOf(n, info, outer); ok {
 				s.read(r)
 				return false
 			}
+			s.unresolved(n, info)
 		case *ast.CallExpr:
 			s.arguments(n, info)
 		case *ast.Ident:
@@ -141,6 +153,9 @@ func (s *search) visit(n ast.Node, info *types.Info) {
 				s.read(Read{Var: v, Name: v.Name(), Type: v.Type()})
 			} else if obj := info.Uses[n]; obj != nil && !inside(obj) {
 				s.object(obj)
+			}
+			if info.ObjectOf(n) == nil && s.program.Outline && !selected[n] && n.Name != "_" && !switched[n.Pos()] {
+				s.miss("what %s is cannot be told from its source alone", n.Name)
 			}
 			if obj := info.ObjectOf(n); obj != nil {
 				if _, isPkg := obj.(*types.PkgName); !isPkg {
@@ -182,8 +197,35 @@ func fieldOf(x *ast.SelectorExpr, info *types.Info, outer func(*ast.Ident) *type
 	return Read{Var: r.Var, Fields: append(slices.Clone(r.Fields), sel.Index()...), Name: r.Name + "." + x.Sel.Name, Type: sel.Type()}, true
 }
 
+// unresolved notes what of an outline cannot be told: what is selected from a package that is not pure, or from a value
+// whose type is known and does not have it. What is selected from the results of pure packages is pure.
+func (s *search) unresolved(x *ast.SelectorExpr, info *types.Info) {
+	if !s.program.Outline || info.ObjectOf(x.Sel) != nil {
+		return
+	}
+	if id, ok := ast.Unparen(x.X).(*ast.Ident); ok {
+		if pkg, ok := info.Uses[id].(*types.PkgName); ok {
+			if !Pure(pkg.Imported().Path()) {
+				s.miss("it uses %s.%s", pkg.Imported().Name(), x.Sel.Name)
+			}
+			return
+		}
+	}
+	if t := info.TypeOf(x.X); t != nil && t != types.Typ[types.Invalid] {
+		s.miss("what %s is cannot be told from its source alone", x.Sel.Name)
+	}
+}
+
+// outlined notes that a type is not known whole.
+func (s *search) outlined(name string, t types.Type) {
+	if s.program.Outline && strings.Contains(types.TypeString(t, nil), "invalid type") {
+		s.miss("the type of %s cannot be told from its source alone", name)
+	}
+}
+
 func (s *search) read(r Read) {
 	s.reads[readKey(r.Var, r.Fields)] = r
+	s.outlined(r.Name, r.Type)
 	s.typ(r.Type)
 }
 
@@ -210,6 +252,10 @@ func (s *search) object(obj types.Object) {
 	case *types.Const:
 		if own(obj) && !s.seen[obj] {
 			s.seen[obj] = true
+			if s.outlined(obj.Name(), obj.Type()); obj.Val().Kind() == constant.Unknown {
+				s.miss("the value of %s cannot be told from its source alone", obj.Name())
+				return
+			}
 			s.sources = append(s.sources, fmt.Sprintf("const %s %s = %s", obj.Name(), types.TypeString(obj.Type(), nil), obj.Val().ExactString()))
 			s.typ(obj.Type())
 		}
@@ -277,6 +323,7 @@ func (s *search) typ(t types.Type) {
 		s.seen[obj] = true
 		s.named = append(s.named, obj)
 		under := t.Origin().Underlying()
+		s.outlined(obj.Name(), under)
 		s.sources = append(s.sources, "type "+obj.Name()+" "+types.TypeString(under, nil))
 		s.typ(under)
 	case *types.Interface:

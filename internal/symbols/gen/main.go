@@ -37,7 +37,7 @@ container/heap container/list container/ring context
 crypto crypto/aes crypto/cipher crypto/ecdsa crypto/ed25519 crypto/elliptic crypto/hmac crypto/md5 crypto/rand
 crypto/rsa crypto/sha1 crypto/sha256 crypto/sha512 crypto/subtle crypto/tls crypto/x509
 encoding encoding/ascii85 encoding/base32 encoding/base64 encoding/binary encoding/csv encoding/gob encoding/hex
-encoding/json encoding/pem encoding/xml errors flag fmt
+embed encoding/json encoding/pem encoding/xml errors flag fmt
 hash hash/adler32 hash/crc32 hash/crc64 hash/fnv hash/maphash html html/template
 image image/color image/color/palette image/draw image/gif image/jpeg image/png index/suffixarray
 io io/fs io/ioutil iter log log/slog maps math math/big math/bits math/cmplx math/rand math/rand/v2
