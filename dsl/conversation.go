@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"banter/dsl/memo"
+	"banter/internal/problem"
 	"banter/internal/worker"
 	"banter/stdlib/lm/adapter"
 	"banter/stdlib/lm/chattemplate"
@@ -140,6 +142,9 @@ const (
 
 // OpenConversation opens a base model by name or path, and the PEFT adapter in a folder, which may be empty.
 func OpenConversation(ctx context.Context, base, adapterDir string, o generate.Options) (*Conversation, error) {
+	if err := o.Check(); err != nil {
+		return nil, &problem.Error{Op: "open conversation", Err: err}
+	}
 	var a *adapter.Adapter
 	if adapterDir != "" {
 		var err error
@@ -183,14 +188,17 @@ func (c *Conversation) Say(ctx context.Context, side, text string, emit func(str
 	return answer.Text, nil
 }
 
-// Turn lets each side answer, and writes the answers to w as they come.
+// Turn lets each side answer, and writes the answers to w as they come. A turn that was broken off leaves the conversation
+// of both sides as it was.
 func (c *Conversation) Turn(ctx context.Context, w io.Writer, text string) (Answered, error) {
 	a := Answered{Prompt: text}
+	before := maps.Clone(c.history)
 	for _, side := range c.Sides() {
 		fmt.Fprintf(w, "%5s  ", side)
 		answer, err := c.Say(ctx, side, text, func(bit string) { fmt.Fprint(w, Printable(bit)) })
 		fmt.Fprintln(w)
 		if err != nil {
+			c.history = before
 			return a, err
 		}
 		if side == TunedSide {

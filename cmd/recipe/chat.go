@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"sync"
+	"syscall"
 
 	"banter/dsl"
 	"banter/stdlib/lm/generate"
@@ -36,58 +39,113 @@ func (c *chatCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	defer talk.Close()
-	if c.Prompts != "" {
-		return c.script(ctx, s, talk)
-	}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
-		fmt.Fprintln(s.out, "Say something; /new begins anew, an empty line or Ctrl-D ends.")
-	}
-	return c.lines(ctx, s, os.Stdin, talk, false)
-}
-
-// script answers each line on its own.
-func (c *chatCmd) script(ctx context.Context, s streams, talk *dsl.Conversation) error {
-	if c.Prompts == "-" {
-		return c.lines(ctx, s, os.Stdin, talk, true)
-	}
-	f, err := os.Open(c.Prompts)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return c.lines(ctx, s, f, talk, true)
-}
-
-func (c *chatCmd) lines(ctx context.Context, s streams, in io.Reader, talk *dsl.Conversation, apart bool) error {
-	scan := bufio.NewScanner(in)
-	for {
-		if !apart {
-			fmt.Fprint(s.out, "> ")
-		}
-		if !scan.Scan() {
-			fmt.Fprintln(s.out)
-			return scan.Err()
-		}
-		text := strings.TrimSpace(scan.Text())
-		switch {
-		case text == "/new":
-			talk.Forget()
-			continue
-		case text == "" && apart:
-			continue
-		case text == "":
-			return nil
-		}
-		if apart {
-			talk.Forget()
-			fmt.Fprintf(s.out, "> %s\n", dsl.Printable(text))
-		}
-		_, err := talk.Turn(ctx, s.out, text)
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
+	switch {
+	case c.Prompts == "-":
+		return c.script(ctx, s, os.Stdin, talk)
+	case c.Prompts != "":
+		f, err := os.Open(c.Prompts)
 		if err != nil {
 			return err
 		}
+		defer f.Close()
+		return c.script(ctx, s, f, talk)
+	case !term.IsTerminal(int(os.Stdin.Fd())):
+		return c.converse(ctx, s, os.Stdin, talk, nil)
 	}
+	fmt.Fprintln(s.out, "Say something; /new begins anew, Ctrl-C stops an answer, an empty line or Ctrl-D ends.")
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
+	// An interrupt would end ctx, and so the whole conversation.
+	return c.converse(context.WithoutCancel(ctx), s, os.Stdin, talk, interrupts)
+}
+
+// script answers each line on its own.
+func (c *chatCmd) script(ctx context.Context, s streams, in io.Reader, talk *dsl.Conversation) error {
+	lines, ended := typed(in)
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			fmt.Fprintln(s.out)
+			return err
+		case text := <-lines:
+			if text == "" {
+				continue
+			}
+			talk.Forget()
+			fmt.Fprintf(s.out, "> %s\n", dsl.Printable(text))
+			if _, err := talk.Turn(ctx, s.out, text); errors.Is(err, context.Canceled) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// converse answers line by line. An interrupt stops an answer, and ends the conversation where there is none.
+func (c *chatCmd) converse(ctx context.Context, s streams, in io.Reader, talk *dsl.Conversation, interrupts <-chan os.Signal) error {
+	lines, ended := typed(in)
+	for {
+		fmt.Fprint(s.out, "> ")
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-interrupts:
+			fmt.Fprintln(s.out)
+			return nil
+		case err := <-ended:
+			fmt.Fprintln(s.out)
+			return err
+		case text := <-lines:
+			switch text {
+			case "":
+				return nil
+			case "/new":
+				talk.Forget()
+				continue
+			}
+			by, err := turn(ctx, s, talk, text, interrupts)
+			switch {
+			case by == os.Interrupt: // by hand: go on
+			case by != nil || errors.Is(err, context.Canceled):
+				return nil
+			case err != nil:
+				return err
+			}
+		}
+	}
+}
+
+// turn answers a line, and says by which signal the answer was stopped.
+func turn(ctx context.Context, s streams, talk *dsl.Conversation, text string, interrupts <-chan os.Signal) (by os.Signal, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case by = <-interrupts:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	_, err = talk.Turn(ctx, s.out, text)
+	cancel()
+	watch.Wait()
+	return by, err
+}
+
+// typed reads lines, so that one can wait for them and for something else. ended gets what stopped it, which is nil at
+// the end of in.
+func typed(in io.Reader) (lines <-chan string, ended <-chan error) {
+	each, last := make(chan string), make(chan error)
+	go func() {
+		scan := bufio.NewScanner(in)
+		for scan.Scan() {
+			each <- strings.TrimSpace(scan.Text())
+		}
+		last <- scan.Err()
+	}()
+	return each, last
 }
