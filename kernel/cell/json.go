@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"go/types"
 	"reflect"
-	"strings"
 )
 
 // Compiled packages see the values of cells' types as the interpreter lays them out: all fields are exported, and no
@@ -82,16 +81,26 @@ func (s *support) faithful(v reflect.Value, t types.Type, depth int) (any, error
 		if v.IsNil() {
 			return nil, nil
 		}
-		out := reflect.MakeMap(reflect.MapOf(v.Type().Key(), anyType))
+		keyText := s.keyText(u.Key(), v.Type().Key().Kind())
+		keyType := v.Type().Key()
+		if keyText != nil {
+			keyType = reflect.TypeFor[string]()
+		}
+		out := reflect.MakeMap(reflect.MapOf(keyType, anyType))
 		for it := v.MapRange(); it.Next(); {
-			if own(u.Key()) && types.NewMethodSet(u.Key()).Len() > 0 {
-				return nil, fmt.Errorf("banter cannot write a map with keys of type %s as JSON yet", typeName(u.Key()))
+			key := it.Key()
+			if keyText != nil {
+				text, err := keyText(key.Interface())
+				if err != nil {
+					return nil, err
+				}
+				key = reflect.ValueOf(string(text))
 			}
 			e, err := s.faithful(it.Value(), u.Elem(), depth+1)
 			if err != nil {
 				return nil, err
 			}
-			out.SetMapIndex(it.Key(), orNil(e))
+			out.SetMapIndex(key, orNil(e))
 		}
 		return out.Interface(), nil
 	case *types.Struct:
@@ -107,9 +116,6 @@ func (s *support) faithful(v reflect.Value, t types.Type, depth int) (any, error
 			flat := f.Embedded() && isStruct && reflect.StructTag(u.Tag(i)).Get("json") == ""
 			if !f.Exported() && !flat || flat && pointer && v.Field(i).IsNil() {
 				continue
-			}
-			if b, ok := f.Type().Underlying().(*types.Basic); ok && b.Kind() == types.String && strings.Contains(u.Tag(i), ",string") {
-				return nil, fmt.Errorf("banter cannot write the field %s of a %s as JSON yet: it is a string with the option string", f.Name(), typeName(t))
 			}
 			e, err := s.faithful(v.Field(i), f.Type(), depth+1)
 			if err != nil {
@@ -142,6 +148,21 @@ func (s *support) faithful(v reflect.Value, t types.Type, depth int) (any, error
 		return nil, &json.UnsupportedTypeError{Type: v.Type()}
 	}
 	return v.Interface(), nil
+}
+
+// keyText is the method that names a map's keys of type t, if it has one: keys that are strings are named by themselves.
+func (s *support) keyText(t types.Type, kind reflect.Kind) func(any) ([]byte, error) {
+	if !own(t) || types.IsInterface(t) || kind == reflect.String {
+		return nil
+	}
+	s.mu.Lock()
+	known := s.byKey[s.e.typeKey(t)]
+	s.mu.Unlock()
+	if known == nil {
+		return nil
+	}
+	f, _ := known.method("MarshalText").(func(any) ([]byte, error))
+	return f
 }
 
 // simple reports whether encoding/json treats a field of the type by its kind alone.
