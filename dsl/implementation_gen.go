@@ -6,8 +6,8 @@ package dsl
 var implementations = map[string]string{
 	"load":       "a5eb5b6dbf52a35dd4f6eb4fdd096943155e392111ba2e39707405a80e7986ea",
 	"transcribe": "d2b4068691cd75663fd3c44666dd309dded73d424e8164f5a6b7bcdeb6346d5b",
-	"align":      "6ace948c1ea791897fa533353851bb595da1c7e0ae4d646444e2188615e0341c",
-	"filter":     "30aaec0f45f23ab040825c1fc31d6edbf20dc267ea6ccbfd8a3d4be62aadf857",
+	"align":      "565df5a90f8f420d29c2f97ac09f4388c190aade2f1fb58f24b4e537c7fc649c",
+	"filter":     "36f59e26e8861eaca9657c8b766a339039c1f3d917514520fdfe82680ff19d1d",
 	"dataset":    "2a6ee002abcef5e9593aa69c5fa6f2f48cb7048b06baff620e76a82f3ed06d14",
 	"plan":       "7947d5e3ae03e1c07782816f3d509c6c6142ad8a7f31393b80baf0b5afa4d458",
 	"train":      "7947d5e3ae03e1c07782816f3d509c6c6142ad8a7f31393b80baf0b5afa4d458",
