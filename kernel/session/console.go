@@ -5,6 +5,9 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
+
+	"banter/kernel/wire"
 )
 
 // console asks the user for lines of text over the stdin socket. It is the standard input of cells.
@@ -19,6 +22,9 @@ type console struct {
 
 	rest []byte // of the last line, not yet read; guarded by asking
 }
+
+// connectWait is how long a question waits for a client that is not there yet.
+const connectWait = 2 * time.Second
 
 var errNoStdin = errors.New("this cell cannot ask for input: it was run by a client that has nobody to ask")
 
@@ -44,12 +50,12 @@ func (c *console) askLocked(prompt string, hidden bool) (string, error) {
 	c.session.settle()
 	c.session.outlet.flush()
 	answer := make(chan string, 1)
-	c.mu.Lock() // so that the answer is not looked at before the question is known
-	id, err := c.session.front.Ask(r.request, "input_request", map[string]any{"prompt": prompt, "password": hidden})
-	if err == nil {
-		c.question, c.answer = id, answer
+	err := c.put(r, map[string]any{"prompt": prompt, "password": hidden}, answer)
+	// A client that has just connected may have its shell connection before its stdin connection.
+	for began := time.Now(); errors.Is(err, wire.ErrNoStdin) && time.Since(began) < connectWait && r.ctx.Err() == nil; {
+		time.Sleep(connectWait / 200)
+		err = c.put(r, map[string]any{"prompt": prompt, "password": hidden}, answer)
 	}
-	c.mu.Unlock()
 	if err != nil {
 		return "", err
 	}
@@ -64,6 +70,17 @@ func (c *console) askLocked(prompt string, hidden bool) (string, error) {
 	case <-r.ctx.Done():
 		return "", context.Cause(r.ctx)
 	}
+}
+
+// put sends a question, whose answer goes to a channel.
+func (c *console) put(r *run, question map[string]any, answer chan string) error {
+	c.mu.Lock() // so that no answer is looked at before its question is known
+	defer c.mu.Unlock()
+	id, err := c.session.front.Ask(r.request, "input_request", question)
+	if err == nil {
+		c.question, c.answer = id, answer
+	}
+	return err
 }
 
 // Read gives cells the lines that the user types.

@@ -192,6 +192,9 @@ func (f *Front) Reply(request *Message, msgType string, content any) error {
 	return nil
 }
 
+// ErrNoStdin is the error of a question to somebody who cannot be reached, or not yet.
+var ErrNoStdin = errors.New("the client that runs this cell has no stdin connection")
+
 // Ask sends a question to the stdin socket of the client that made the request, and returns its id, which is in the
 // parent header of the answer of most clients.
 func (f *Front) Ask(request *Message, msgType string, content any) (id string, err error) {
@@ -208,7 +211,7 @@ func (f *Front) Ask(request *Message, msgType string, content any) (id string, e
 		to = f.stdin.reach(nil, request.from.identity)
 	}
 	if len(to) == 0 {
-		return "", errors.New("the client that runs this cell has no stdin connection")
+		return "", ErrNoStdin
 	}
 	f.post(to, nil, frames)
 	return header.ID, nil
