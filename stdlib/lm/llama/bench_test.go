@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -95,7 +96,8 @@ func randomModel(b *testing.B, config string, kind lm.Type, ggufKind lm.Type) (d
 }
 
 // BenchmarkGeneration has the go engine and llama.cpp answer with the same weights, in turn, and reports how long each
-// reads until its first token is there, how many tokens a second it writes from then on, and their ratios.
+// reads until its first token is there, how many tokens a second it writes from then on, and the ratio of these: the
+// medians of all rounds.
 func BenchmarkGeneration(b *testing.B) {
 	p := pool(b)
 	_, q8 := randomModel(b, smolLM2, lm.F16, lm.Q8_0)
@@ -120,8 +122,8 @@ func compare(b *testing.B, name string, own, cpp generate.Voice, s generate.Samp
 	b.Run(name, func(b *testing.B) {
 		prompt := []chattemplate.Message{{Role: "user", Content: strings.Repeat("Should we add garlic or honey to the soup? ", sentences)}}
 		voices := []generate.Voice{own, cpp}
-		var reading, writing [2]time.Duration
-		var written [2]int
+		var first, rates [2][]float64 // of each round
+		var ratios []float64
 		answer := func(k int, seed uint64) (first, rest time.Duration, tokens int) {
 			began := time.Now()
 			ctx := progress.With(b.Context(), func(progress.Report) {
@@ -138,19 +140,20 @@ func compare(b *testing.B, name string, own, cpp generate.Voice, s generate.Samp
 		for k := range voices {
 			answer(k, 0) // loads the model
 		}
-		n := 0
-		for ; b.Loop(); n++ {
+		for seed := uint64(0); b.Loop(); seed++ {
 			for k := range voices {
-				first, rest, tokens := answer(k, uint64(n))
-				reading[k], writing[k], written[k] = reading[k]+first, writing[k]+rest, written[k]+tokens
+				reading, writing, tokens := answer(k, seed)
+				first[k] = append(first[k], reading.Seconds()*1e3)
+				rates[k] = append(rates[k], float64(tokens)/writing.Seconds())
 			}
+			ratios = append(ratios, rates[0][seed]/rates[1][seed])
 		}
-		rate := func(k int) float64 { return float64(written[k]) / writing[k].Seconds() }
-		b.ReportMetric(rate(0), "go-tokens/s")
-		b.ReportMetric(rate(1), "llama-tokens/s")
-		b.ReportMetric(rate(0)/rate(1), "ratio")
-		b.ReportMetric(reading[0].Seconds()/float64(n)*1e3, "go-first-ms")
-		b.ReportMetric(reading[1].Seconds()/float64(n)*1e3, "llama-first-ms")
+		median := func(of []float64) float64 { slices.Sort(of); return of[len(of)/2] }
+		b.ReportMetric(median(rates[0]), "go-tokens/s")
+		b.ReportMetric(median(rates[1]), "llama-tokens/s")
+		b.ReportMetric(median(ratios), "ratio")
+		b.ReportMetric(median(first[0]), "go-first-ms")
+		b.ReportMetric(median(first[1]), "llama-first-ms")
 		b.ReportMetric(0, "ns/op")
 	})
 }
