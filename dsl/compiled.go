@@ -297,8 +297,11 @@ func (c *compiled) value(r reach.Read) (string, error) {
 	return text, nil
 }
 
-// setOnce is the constant that a variable is declared with, if nothing sets it to anything else; or nil.
+// setOnce is the constant that a variable of a function is declared with, if nothing sets it to anything else; or nil.
 func (c *compiled) setOnce(v *types.Var) (value constant.Value) {
+	if v.Pkg() == nil || v.Parent() == v.Pkg().Scope() { // another file of the program may set it
+		return nil
+	}
 	declared, changed := 0, false
 	is := func(x ast.Expr) bool {
 		id, ok := ast.Unparen(x).(*ast.Ident)

@@ -77,7 +77,7 @@ func Of(x ast.Expr, info *types.Info, program Program) Function {
 		head = Normal(x, info, program)
 		s.visit(x, info)
 	case *ast.Ident:
-		if f, ok := info.Uses[x].(*types.Func); ok {
+		if f, ok := info.ObjectOf(x).(*types.Func); ok {
 			head = f.Name()
 			s.function(f)
 			break
