@@ -14,9 +14,11 @@ type platt struct{ a, b float64 }
 
 func (p platt) at(x float64) float64 { return p.a + p.b*x }
 
-// What a model learned from up to fewMessages messages understates, in log odds. Measured on made streams.
+// A model learned from up to fewMessages messages is too careful about what it thinks unlikely: its log odds are low, and
+// steep. Measured on made streams.
 const (
-	fewCareful  = 1.2
+	fewCareful  = 1.8  // added to the log odds
+	fewFlat     = -0.3 // log of their factor
 	fewMessages = 250.0
 )
 
@@ -52,8 +54,9 @@ func calibrate(odds []evidence, before platt) platt {
 			hist[k][min(bins-1, int((p.x-lo)/(hi-lo)*bins))] += p.w
 		}
 	}
-	// The model's own odds are a good guess, but for the carefulness of a model that had few messages to learn from.
-	careful := fewCareful * math.Min(1, fewMessages/float64(len(real)))
+	// The model's own odds are a good guess, but for those of a model that had few messages to learn from.
+	few := math.Min(1, fewMessages/float64(len(real)))
+	careful, flat := fewCareful*few, fewFlat*few
 	loss := func(p platt, logC float64) float64 {
 		sum := 0.0
 		for b := range bins {
@@ -64,7 +67,7 @@ func calibrate(odds []evidence, before platt) platt {
 			ratio := logC + softplus(p.a+p.b*x)
 			sum += hist[1][b]*softplus(-ratio) + hist[0][b]*softplus(ratio)
 		}
-		da, db := (p.a-careful)/0.5, math.Log(p.b)/0.3
+		da, db := (p.a-careful)/0.5, (math.Log(p.b)-flat)/0.3
 		return sum + (da*da+db*db)/2
 	}
 	best, bestLoss := before, math.Inf(1)
