@@ -61,7 +61,7 @@ ln -s "$root/testdata/models" "$work/testdata/models"
 for stream in s1 s2 s3; do # enough to see that all cells run
 	ln -s "$root/testdata/streams/$stream" "$work/testdata/streams/$stream"
 done
-export JUPYTER_CONFIG_DIR="$work/.config" JUPYTER_DATA_DIR="$work/.data" JUPYTER_RUNTIME_DIR="$work/.runtime" \
+export ROOT="$work" JUPYTER_CONFIG_DIR="$work/.config" JUPYTER_DATA_DIR="$work/.data" JUPYTER_RUNTIME_DIR="$work/.runtime" \
 	JUPYTERLAB_SETTINGS_DIR="$work/.settings" JUPYTERLAB_WORKSPACES_DIR="$work/.workspaces" XDG_STATE_HOME="$work/.state" \
 	BANTER_STORE="$work/.store"
 as_root=
