@@ -1,7 +1,6 @@
 package reach
 
 import (
-	"fmt"
 	"math"
 	"reflect"
 	"sort"
@@ -54,9 +53,9 @@ func canonical(v reflect.Value, unbox Unbox, depth int) (text, trouble string) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return strconv.FormatUint(v.Uint(), 10), ""
 	case reflect.Float32, reflect.Float64:
-		return "0x" + strconv.FormatUint(math.Float64bits(v.Float()), 16), ""
+		return float(v.Float()), ""
 	case reflect.Complex64, reflect.Complex128:
-		return fmt.Sprintf("0x%x,0x%x", math.Float64bits(real(v.Complex())), math.Float64bits(imag(v.Complex()))), ""
+		return float(real(v.Complex())) + "," + float(imag(v.Complex())), ""
 	case reflect.String:
 		return strconv.Quote(v.String()), ""
 	case reflect.Slice:
@@ -105,4 +104,13 @@ func canonical(v reflect.Value, unbox Unbox, depth int) (text, trouble string) {
 		return "", "a channel"
 	}
 	return "", "a " + v.Kind().String()
+}
+
+// float is the shortest text that gives the number back, which people can read, or the bits of what is no number: these
+// differ, and programs can tell.
+func float(x float64) string {
+	if math.IsNaN(x) {
+		return "NaN 0x" + strconv.FormatUint(math.Float64bits(x), 16)
+	}
+	return strconv.FormatFloat(x, 'g', -1, 64)
 }
