@@ -163,7 +163,7 @@ func TestStopOnError(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	stuck := make(chan struct{})
+	begun, stuck := make(chan struct{}), make(chan struct{})
 	var kept atomic.Int64
 	k := startKernel(t, withCells(cellFuncs{
 		"loop": func(ctx context.Context, _ *scripted) (Result, error) {
@@ -171,13 +171,20 @@ func TestInterrupt(t *testing.T) {
 			kept.Add(1)
 			return Result{}, ctx.Err()
 		},
-		"stuck": func(context.Context, *scripted) (Result, error) { <-stuck; return value(1) },
+		"stuck": func(context.Context, *scripted) (Result, error) {
+			close(begun)
+			<-stuck
+			return value(1)
+		},
 		"value": func(context.Context, *scripted) (Result, error) { return value(kept.Load()) },
 	}))
 	// Many times, since an interrupt that comes as soon as the cell is announced must not be too early for it.
 	for _, code := range append(slices.Repeat([]string{"loop"}, 100), "stuck") {
 		id := k.send("shell", "execute_request", map[string]any{"code": code})
 		for m := k.next(); m.Header.Type != "execute_input"; m = k.next() {
+		}
+		if code == "stuck" {
+			<-begun
 		}
 		began := time.Now()
 		if r := k.ask("control", "interrupt_request", nil); r.Content["status"] != "ok" {
