@@ -8,7 +8,7 @@ import (
 
 // jumpCost is what a jump of the lag has to pay, in nats, for its place and height: the more linked messages there are, the
 // more places it could have had (Schwarz 1978).
-func jumpCost(links []linked) float64 { return 0.85 * math.Log(float64(len(links)+2)) }
+func jumpCost(links []linked) float64 { return 0.95 * math.Log(float64(len(links)+2)) }
 
 // resegment looks for jumps that shared words alone did not show: it splits a piece at the source, and gives the part
 // before or after it the lag, that explain all linked messages best, as long as a split pays for itself.
