@@ -39,6 +39,7 @@ lint: ## gofmt, go vet, staticcheck, and that generated files are fresh
 	@bad=$$(gofmt -l cmd dsl stdlib kernel internal recipes); if [ -n "$$bad" ]; then echo "not gofmt'ed: $$bad"; exit 1; fi
 	CGO_ENABLED=0 $(GO) vet $$($(GO) list ./... | grep -v cmd/banter-engine)
 	CGO_ENABLED=0 $(GO) run $(STATICCHECK) $$($(GO) list ./... | grep -v cmd/banter-engine)
+	for os in windows darwin; do GOOS=$$os CGO_ENABLED=0 $(GO) vet ./cmd/recipe || exit 1; GOOS=$$os CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/recipe || exit 1; done
 	$(GO) run ./internal/sourcedigest -check
 	$(GO) run ./internal/symbols/gen -check
 
@@ -73,7 +74,7 @@ clean-root: build ## freeze each notebook and run it in a root directory of its 
 	BANTER_REQUIRE_ENGINE=1 BANTER_CLEAN_ROOT=words $(GO) test -count=1 -timeout 60m -run TestNotebooksInACleanRoot -v ./cmd/recipe
 
 bench-generate: build ## measure generation against llama.cpp in one run
-	$(GO) test -run '^$$' -bench Generation ./stdlib/lm/llama
+	$(GO) test -run '^$$' -bench Generation -benchtime 11x -timeout 60m ./stdlib/lm/llama
 
 clean: ## remove what was built and run, but not .native and .venv
 	rm -rf bin out .banter $(ECHARTS)

@@ -61,9 +61,6 @@ type freezer struct {
 	read    map[string]bool // variables that something kept reads
 }
 
-// funcFilter stands above a Filter with a func.
-const funcFilter = "// The func is remembered under recipe run. A compiled recipe cannot say what it depends on, and filters anew."
-
 // edit replaces bytes of a cell's text.
 type edit struct {
 	from, to int
@@ -106,7 +103,7 @@ func (f *freezer) write() error {
 		}
 		pending = nil
 	}
-	paramsText := ""
+	paramsText, byFunc := "", false
 	for i, c := range f.notebook.Cells {
 		if c.Kind == Markdown {
 			if !f.introduces(i) {
@@ -164,16 +161,13 @@ func (f *freezer) write() error {
 			body.WriteString("\n")
 		}
 		introduced := len(pending) > 0
-		said := introduced && strings.HasSuffix(commented(pending[len(pending)-1], ""), funcFilter+"\n")
 		flush(&body, "\t\t")
 		for k, u := range stmts {
 			text, err := f.text(u)
 			if err != nil {
 				return err
 			}
-			if f.filtersByFunc(u) && !strings.Contains(text, funcFilter) && !(said && k == 0) {
-				text = funcFilter + "\n\t\t" + text
-			}
+			byFunc = byFunc || f.filtersByFunc(u)
 			if strings.TrimSpace(text) == "" {
 				continue
 			}
@@ -190,6 +184,10 @@ func (f *freezer) write() error {
 	if title == "" {
 		title = "A recipe that was frozen from a notebook."
 	}
+	source, embed := f.freeName("source"), f.freeName("embed")
+	if byFunc {
+		f.imports["embed"] = strings.TrimPrefix(embed, "embed")
+	}
 	var b bytes.Buffer
 	b.WriteString(commented(title, ""))
 	b.WriteString("package main\n\nimport (\n")
@@ -201,6 +199,9 @@ func (f *freezer) write() error {
 		fmt.Fprintf(&b, "\t%s%q\n", name, path)
 	}
 	b.WriteString(")\n\n")
+	if byFunc {
+		fmt.Fprintf(&b, "// The functions that filter are remembered by their text, which a compiled recipe carries along.\n//\n//go:embed *.go\nvar %s %s.FS\n\n", source, embed)
+	}
 	b.Write(top.Bytes())
 	for _, name := range sortedNames(f.lifted) {
 		if name != paramsName || paramsAt == nil {
@@ -218,7 +219,11 @@ func (f *freezer) write() error {
 		b.WriteString("\tdsl.Main(nil, func() {\n")
 	}
 	b.Write(body.Bytes())
-	b.WriteString("\t})\n}\n")
+	if byFunc {
+		fmt.Fprintf(&b, "\t}, dsl.Source(%s))\n}\n", source)
+	} else {
+		b.WriteString("\t})\n}\n")
+	}
 	src, err := format.Source(b.Bytes())
 	if err != nil {
 		return fmt.Errorf("what was made of it does not parse: %w", err)
@@ -318,6 +323,14 @@ func (f *freezer) widenLifted() {
 			}
 		}
 	}
+}
+
+// freeName is a name for something that the recipe declares and the notebook does not.
+func (f *freezer) freeName(name string) string {
+	for f.pkg.Scope().Lookup(name) != nil {
+		name = "its" + strings.ToUpper(name[:1]) + name[1:]
+	}
+	return name
 }
 
 // filtersByFunc says whether a unit has a Filter with a function.

@@ -79,7 +79,7 @@ func (t *thawer) notebook() (*Notebook, error) {
 	var imports []string
 	for _, s := range t.file.Imports {
 		path, _ := strconv.Unquote(s.Path.Value) // the parser has checked it
-		if path == dslPath && t.name == "" {
+		if path == dslPath && t.name == "" || path == "embed" {
 			continue
 		}
 		line := s.Path.Value
@@ -96,6 +96,10 @@ func (t *thawer) notebook() (*Notebook, error) {
 			continue
 		}
 		if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "main" {
+			continue
+		}
+		if g, ok := d.(*ast.GenDecl); ok && t.source(g) {
+			t.before(d.Pos())
 			continue
 		}
 		from := d.Pos()
@@ -128,6 +132,22 @@ func (t *thawer) notebook() (*Notebook, error) {
 	}
 	t.paragraphs(body)
 	return &Notebook{t.cells}, nil
+}
+
+// source says whether a declaration is only that of the files that dsl.Source is given, and takes its comment for said:
+// freeze writes both where a compiled recipe needs them.
+func (t *thawer) source(g *ast.GenDecl) bool {
+	if g.Tok != token.VAR || len(g.Specs) != 1 {
+		return false
+	}
+	v := g.Specs[0].(*ast.ValueSpec)
+	if len(v.Names) != 1 || v.Type == nil || types.TypeString(t.info.TypeOf(v.Type), nil) != "embed.FS" {
+		return false
+	}
+	if g.Doc != nil {
+		t.used[g.Doc] = true
+	}
+	return true
 }
 
 // block says whether a comment is one between /* and */.
@@ -163,7 +183,7 @@ func (t *thawer) mainParts() (params ast.Stmt, body *ast.BlockStmt, err error) {
 			return nil, nil, odd
 		}
 		call, ok := x.X.(*ast.CallExpr)
-		if !ok || len(call.Args) != 2 {
+		if !ok || len(call.Args) < 2 {
 			return nil, nil, odd
 		}
 		sel, ok := call.Fun.(*ast.SelectorExpr)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"banter/internal/problem"
+	"banter/internal/wholefile"
 	"banter/stdlib/lm/adapter"
 
 	"github.com/zeebo/blake3"
@@ -79,7 +80,7 @@ func (s *state) save(dir string, keep int, o *optimizer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fail(err)
 	}
-	if err := replaceFile(filepath.Join(dir, checkpointName(s.Step)), func(w io.Writer) error {
+	if err := wholefile.Write(filepath.Join(dir, checkpointName(s.Step)), 0o644, func(w io.Writer) error {
 		if _, err := fmt.Fprintf(w, "%s%x\n", checkpointMagic, digest.Sum(nil)); err != nil {
 			return err
 		}

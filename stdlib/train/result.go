@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"banter/internal/problem"
+	"banter/internal/wholefile"
 	"banter/stdlib/lm"
 )
 
@@ -31,7 +32,7 @@ func (r *Result) Write(dir string, base lm.Config) error {
 		return &problem.Error{Op: "write training result", Path: dir, Err: err}
 	}
 	for name, data := range map[string][]byte{GGUFFile: gguf.Bytes(), RecordFile: append(record, '\n')} {
-		if err := replaceFile(filepath.Join(dir, name), func(w io.Writer) error {
+		if err := wholefile.Write(filepath.Join(dir, name), 0o644, func(w io.Writer) error {
 			_, err := w.Write(data)
 			return err
 		}); err != nil {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"banter/internal/problem"
+	"banter/internal/wholefile"
 	"banter/stdlib/lm"
 	"banter/stdlib/lm/safetensors"
 )
@@ -84,33 +85,11 @@ func (a *Adapter) Write(dir string) error {
 		name string
 		data []byte
 	}{{weightsFile, weights.Bytes()}, {configFile, config}} {
-		if err := replaceFile(filepath.Join(dir, f.name), f.data); err != nil {
+		if err := wholefile.WriteBytes(filepath.Join(dir, f.name), 0o644, f.data); err != nil {
 			return &problem.Error{Op: "write adapter", Path: dir, At: f.name, Err: err}
 		}
 	}
 	return nil
-}
-
-// replaceFile writes data beside path and moves it into place.
-func replaceFile(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // a no-op once it has moved
-	if _, err := f.Write(data); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // PEFTConfig returns the bytes of adapter_config.json.
