@@ -113,13 +113,26 @@ func (h *history) append(e historyEntry) error {
 	return errors.Join(err, f.Close())
 }
 
-// add keeps a cell. Where that cannot be done, it is kept until the kernel ends.
+// add keeps a cell, and lets no client wait for the disk: it holds the lock until the cell is there, after it has
+// returned. Where that cannot be done, the cell is kept until the kernel ends.
 func (h *history) add(line int64, code, output string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	if len(code) > maxHistoryEntry {
 		return
 	}
+	h.mu.Lock()
+	go func() {
+		defer h.mu.Unlock()
+		h.keep(line, code, output)
+	}()
+}
+
+// close waits for what is being kept.
+func (h *history) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+}
+
+func (h *history) keep(line int64, code, output string) {
 	e := historyEntry{Line: line, Code: code, Output: output}
 	if h.path != "" && h.open() == nil {
 		e.Session = h.session

@@ -99,6 +99,7 @@ func Serve(ctx context.Context, o Options) error {
 		s.note(err.Error())
 	}
 	defer s.box.close()
+	defer s.history.close()
 	if s.box.stacks != "" {
 		s.note("the kernel before this one died:\n" + s.box.told + "\n\n" + s.box.stacks)
 	}
