@@ -46,7 +46,7 @@ func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal is not waited for
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

@@ -46,9 +46,13 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 	return nil
 }
 
-// unwind is how long an interrupted recipe may take to put its steps away. Verbs stop by themselves and say what they were
-// doing; only a loop of the recipe's own has to be stopped from outside.
-const unwind = 8 * time.Second
+// An interrupted recipe puts its steps away. Verbs stop by themselves and say what they were doing, which takes torch as
+// long as its step and a checkpoint; only a loop of the recipe's own has to be stopped from outside. A second signal ends
+// the process at once.
+const (
+	unwind   = 8 * time.Second
+	patience = 3 * time.Minute
+)
 
 // interpret runs a recipe with the guarantees that cells have. A verb's failure is told as the verb told it; a recipe that
 // a compiler would refuse is a mistake in how the program was called.
@@ -56,7 +60,7 @@ func interpret(ctx context.Context, filename string, src []byte) error {
 	program, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(unwind, stop) })()
-	err := cell.RunProgram(program, filename, src, cell.Options{})
+	err := cell.RunProgram(program, filename, src, cell.Options{Patience: patience})
 	if err == nil {
 		err = ctx.Err()
 	}

@@ -30,6 +30,10 @@ type Options struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Stdin   io.Reader
+
+	// Patience is how long a call of compiled code, such as a verb, may take to return once the context is done, before it is
+	// left behind; zero is 400 ms, which a notebook's user waits.
+	Patience time.Duration
 }
 
 // Result is what a cell comes to.
@@ -96,6 +100,9 @@ func New(options Options) (*Evaluator, error) {
 		options.Stdin = os.Stdin
 	}
 	e := &Evaluator{options: options}
+	if e.options.Patience == 0 {
+		e.options.Patience = 400 * time.Millisecond
+	}
 	if err := e.reset(); err != nil {
 		return nil, err
 	}
@@ -795,7 +802,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 	case <-ctx.Done():
 		select {
 		case out = <-finished:
-		case <-time.After(400 * time.Millisecond):
+		case <-time.After(e.options.Patience):
 			return Result{}, fmt.Errorf("%w (a call of compiled code has not returned and was left behind)", ctx.Err())
 		}
 	}
