@@ -36,7 +36,7 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 				return err
 			}
 		}
-		if err := c.behind(ctx, store); err != nil {
+		if err := share(ctx, store, c.Shared); err != nil {
 			return err
 		}
 		return errors.Join(c.rebuild(ctx, s, store, whom), store.Close())

@@ -47,8 +47,8 @@ func (c *runCmd) Run(ctx context.Context, s streams) error {
 }
 
 // An interrupted recipe puts its steps away. Verbs stop by themselves and say what they were doing, which takes torch as
-// long as its step and a checkpoint; only a loop of the recipe's own has to be stopped from outside. A second signal ends
-// the process at once.
+// long as its step and a checkpoint; only a loop of the recipe's own has to be stopped from outside. A later signal ends
+// the process without waiting.
 const (
 	unwind   = 8 * time.Second
 	patience = 3 * time.Minute

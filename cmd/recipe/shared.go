@@ -17,17 +17,13 @@ type sharedFlag struct {
 	Shared string `help:"Bucket that several stores share: a folder, or s3://BUCKET/PREFIX?region=REGION. What the store lacks is looked for there, and what is made is sent there." placeholder:"URL" env:"BANTER_SHARED"`
 }
 
-// behind puts the bucket behind a store, if one is named.
-func (f sharedFlag) behind(ctx context.Context, store *memo.Store) error {
-	return share(ctx, store, f.Shared)
-}
-
 // meansShared is what commands take that look after the store, or, if it is named, after the shared one. That is not taken
 // from the environment: who cleans up says where.
 type meansShared struct {
 	Shared string `help:"Look after this bucket, which several stores share, and not after the store: a folder, or s3://BUCKET/PREFIX?region=REGION." placeholder:"URL"`
 }
 
+// share puts a bucket behind a store, if one is named.
 func share(ctx context.Context, store *memo.Store, where string) error {
 	if where == "" {
 		return nil

@@ -49,12 +49,12 @@ func (c *console) askLocked(prompt string, hidden bool) (string, error) {
 	// The question stands after what was printed before it.
 	c.session.settle()
 	c.session.outlet.flush()
-	answer := make(chan string, 1)
-	err := c.put(r, map[string]any{"prompt": prompt, "password": hidden}, answer)
+	question, answer := map[string]any{"prompt": prompt, "password": hidden}, make(chan string, 1)
+	err := c.put(r, question, answer)
 	// A client that has just connected may have its shell connection before its stdin connection.
 	for began := time.Now(); errors.Is(err, wire.ErrNoStdin) && time.Since(began) < connectWait && r.ctx.Err() == nil; {
 		time.Sleep(connectWait / 200)
-		err = c.put(r, map[string]any{"prompt": prompt, "password": hidden}, answer)
+		err = c.put(r, question, answer)
 	}
 	if err != nil {
 		return "", err

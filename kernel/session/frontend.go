@@ -58,13 +58,8 @@ func inForms(v reflect.Value) (forms reflect.Value) {
 	if !v.IsValid() || !v.CanInterface() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return v
 	}
-	var d Displayer
-	switch x := v.Interface().(type) {
-	case Displayer:
-		d = x
-	case dsl.Pair:
-		d = dsl.PairCard(x)
-	default:
+	d, ok := displayer(v.Interface())
+	if !ok {
 		return v
 	}
 	defer func() {

@@ -46,6 +46,16 @@ const maxBundle = 64 << 20 // bytes of one form of a value
 // Displayer is a value that says itself how it is shown: by MIME type, strings, bytes (of images) or what can be JSON.
 type Displayer interface{ MimeBundle() map[string]any }
 
+// displayer is what shows a value of a type that has its own way. A Pair is a plain record of stdlib, which cannot say so
+// itself.
+func displayer(v any) (Displayer, bool) {
+	if pair, ok := v.(dsl.Pair); ok {
+		return dsl.PairCard(pair), true
+	}
+	d, ok := v.(Displayer)
+	return d, ok
+}
+
 // render finds the forms in which a cell's result is shown.
 func (r Result) render() bundle {
 	b := render(r.Value)
@@ -75,15 +85,11 @@ func render(v reflect.Value) (b bundle) {
 		if v.Kind() == reflect.Pointer && v.IsNil() {
 			return bundle{data: map[string]any{"text/plain": "<nil>"}}
 		}
-		switch x := v.Interface().(type) {
-		case Displayer:
-			return encodeBundle(x.MimeBundle(), v)
-		case dsl.Pair: // a plain record of stdlib, which cannot say itself how it is shown
-			return encodeBundle(dsl.PairCard(x).MimeBundle(), v)
-		case map[string]any:
-			if isBundle(x) {
-				return encodeBundle(x, v)
-			}
+		if d, ok := displayer(v.Interface()); ok {
+			return encodeBundle(d.MimeBundle(), v)
+		}
+		if x, ok := v.Interface().(map[string]any); ok && isBundle(x) {
+			return encodeBundle(x, v)
 		}
 	}
 	b.data = map[string]any{"text/plain": plain(v)}
