@@ -7,13 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"banter/dsl/memo"
 	"banter/internal/problem"
@@ -130,7 +126,8 @@ type loadOptions struct {
 	Emotes []chat.EmoteCode
 }
 
-// ChatMap gives each recording its chat log by path, where names do not say it.
+// ChatMap gives recordings their chat logs, where names do not say it: from the recording's path, or the stream's id, to the
+// log's path.
 func ChatMap(chatOf map[string]string) LoadOption {
 	return loadOption(func(o *loadOptions) { o.chatMap = chatOf })
 }
@@ -179,20 +176,25 @@ func ChatEmotes(provider string, codes ...string) LoadOption {
 	})
 }
 
-// Load finds recordings and their chat logs. pattern is a folder with one sub-folder a stream, a folder of recordings,
-// or a pattern of recordings such as "vods/*.mkv".
+// Load finds recordings and their chat logs. pattern is a folder with one sub-folder a stream, a folder of recordings, the
+// folder of one stream, or a pattern of recordings or of streams' folders such as "vods/*.mkv" and "vods/*/*".
 //
-// A sub-folder holds one recording and one chat log, and its name is the stream's id. Where it also holds words.json
-// and truth.json, they are taken as ground truth, and reports score against it.
+// A stream's folder holds one recording and one chat log, and its name is the stream's id. Of several files that may be the
+// log, the one that is named chat, or else the one with chat in its name, is meant. Where the folder also holds words.json
+// and truth.json, they are taken as ground truth, and reports score against it. A recording among others has its own name
+// for an id, and its log is named after it: vod.mp4 and vod.json, vod_chat.json, vod.live_chat.json.
 func Load(pattern string, options ...LoadOption) Streams {
 	s := current()
 	var o loadOptions
 	for _, set := range options {
 		set.load(&o)
 	}
-	files, err := find(pattern, o)
+	files, left, err := find(pattern, o)
 	if err != nil {
 		fail("load", pattern, err)
+	}
+	for _, what := range left {
+		s.note("load", "", "%s", what)
 	}
 	without, err := s.forgotten()
 	if err != nil {
@@ -373,267 +375,6 @@ func misfits(s Stream) []string {
 		out = append(out, fmt.Sprintf("the chat ends at %.1f s of a recording of %.1f s: was its download cut short?", float64(s.Chat.LastMS)/1000, float64(end)/1000))
 	}
 	return out
-}
-
-// found is where the files of one stream lie.
-type found struct {
-	id        string
-	recording string
-	chat      string
-	unread    string // what may have been meant as the chat log and is none that is read
-	words     string // ground truth
-	labels    string // ground truth
-}
-
-var recordingExtensions = []string{".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mka", ".mkv", ".mp4", ".m4v", ".mov", ".webm",
-	".avi", ".ts", ".flv", ".wma"}
-
-func isRecording(name string) bool {
-	return slices.Contains(recordingExtensions, strings.ToLower(filepath.Ext(name)))
-}
-
-func isChat(name string) bool {
-	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
-	switch name {
-	case "words.json", "truth.json", "stream.json":
-		return false
-	}
-	return slices.Contains([]string{".json", ".jsonl", ".ndjson", ".txt", ".log", ".html", ".htm", ".tcd", ".irc"}, filepath.Ext(name))
-}
-
-// find resolves a pattern to streams in order of their ids.
-func find(pattern string, o loadOptions) ([]found, error) {
-	info, err := os.Stat(pattern)
-	var list []found
-	switch {
-	case err == nil && info.IsDir():
-		list, err = findInFolder(pattern, o)
-	case err == nil || strings.ContainsAny(pattern, "*?["):
-		list, err = findByPattern(pattern, o)
-	case errors.Is(err, fs.ErrNotExist):
-		here, _ := os.Getwd() // only to help find the mistake
-		return nil, fmt.Errorf("there is no such folder or file (the working directory is %s): name a folder with one sub-folder a stream, or a pattern such as vods/*.mkv", here)
-	default:
-		err = &problem.Error{Op: "read", Path: pattern, Err: errors.Unwrap(err)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	slices.SortFunc(list, func(a, b found) int { return strings.Compare(a.id, b.id) })
-	for _, f := range list {
-		if !utf8.ValidString(f.id) {
-			return nil, fmt.Errorf("the name of %q is not UTF-8, and would be the stream's id: rename it", f.id)
-		}
-	}
-	for i := 1; i < len(list); i++ {
-		if list[i].id == list[i-1].id {
-			return nil, fmt.Errorf("%s and %s would both be stream %q: rename one", list[i-1].recording, list[i].recording, list[i].id)
-		}
-	}
-	return list, nil
-}
-
-func findInFolder(dir string, o loadOptions) ([]found, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var list []found
-	flat := false
-	for _, e := range entries {
-		if isRecording(e.Name()) && !e.IsDir() {
-			flat = true
-		}
-		sub := filepath.Join(dir, e.Name())
-		if info, err := os.Stat(sub); err != nil || !info.IsDir() || strings.HasPrefix(e.Name(), ".") { // a link to a folder counts
-			continue
-		}
-		f, ok, err := findInStreamFolder(sub, o)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			list = append(list, f)
-		}
-	}
-	switch {
-	case len(list) == 0 && flat:
-		return findByPattern(filepath.Join(escape(dir), "*"), o)
-	case len(list) == 0:
-		return nil, fmt.Errorf("no recording in this folder or its sub-folders: want one sub-folder a stream, with a recording (%s) and a chat log",
-			strings.Join(recordingExtensions, " "))
-	}
-	return list, nil
-}
-
-// escape makes a path mean itself in a pattern.
-func escape(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
-}
-
-func findInStreamFolder(dir string, o loadOptions) (found, bool, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return found{}, false, err
-	}
-	f := found{id: filepath.Base(dir)}
-	var recordings, chats []string
-	for _, e := range entries {
-		path := filepath.Join(dir, e.Name())
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		if e.IsDir() {
-			if isChat(e.Name()) {
-				f.unread = e.Name() + " is a folder"
-			}
-			continue
-		}
-		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
-		case slices.Contains([]string{".zip", ".zst", ".xz", ".bz2", ".7z", ".rar"}, ext):
-			f.unread = e.Name() + " has to be unpacked: only .gz is read as it is"
-		case e.Name() == "words.json":
-			f.words = path
-		case e.Name() == "truth.json":
-			f.labels = path
-		case isRecording(e.Name()):
-			recordings = append(recordings, path)
-		case isChat(e.Name()):
-			chats = append(chats, path)
-		}
-	}
-	if len(recordings) == 0 {
-		return found{}, false, nil
-	}
-	if len(recordings) > 1 {
-		return found{}, false, fmt.Errorf("stream %s has %d recordings (%s): leave one in its folder", f.id, len(recordings), strings.Join(bases(recordings), ", "))
-	}
-	f.recording = recordings[0]
-	if chat, ok := o.chatMap[f.recording]; ok {
-		f.chat = chat
-		return f, true, nil
-	}
-	if len(chats) > 1 { // among several the one named chat.* is meant
-		chats = slices.DeleteFunc(chats, func(p string) bool { return stem(p) != "chat" })
-		if len(chats) != 1 {
-			return found{}, false, fmt.Errorf("stream %s has several files that may be its chat log: name one of them chat.json, or say which with ChatMap", f.id)
-		}
-	}
-	if len(chats) == 1 {
-		f.chat = chats[0]
-	}
-	return f, true, nil
-}
-
-func bases(paths []string) []string {
-	out := make([]string, len(paths))
-	for i, p := range paths {
-		out[i] = filepath.Base(p)
-	}
-	return out
-}
-
-// stem is a file's name without folders and extensions: "v1.chat.json.gz" is "v1.chat".
-func stem(path string) string {
-	name := strings.TrimSuffix(filepath.Base(path), ".gz")
-	return strings.TrimSuffix(name, filepath.Ext(name))
-}
-
-func findByPattern(pattern string, o loadOptions) ([]found, error) {
-	paths, err := filepath.Glob(pattern)
-	if err != nil {
-		return nil, fmt.Errorf("%w: see the patterns of path/filepath.Match", err)
-	}
-	var list []found
-	for _, p := range paths {
-		if info, err := os.Stat(p); err == nil && info.Mode().IsRegular() && isRecording(p) {
-			list = append(list, found{id: stem(p), recording: p})
-		}
-	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("no recording matches: %d files match the pattern, none ends in one of %s", len(paths), strings.Join(recordingExtensions, " "))
-	}
-	if err := findChats(list, o); err != nil {
-		return nil, err
-	}
-	return list, nil
-}
-
-// findChats gives each recording its chat log: by the explicit map, by name, or by the video id that the log tells.
-func findChats(list []found, o loadOptions) error {
-	var chats []string
-	if o.chat != "" {
-		var err error
-		if chats, err = filepath.Glob(o.chat); err != nil {
-			return fmt.Errorf("chat pattern %q: %w", o.chat, err)
-		}
-		if len(chats) == 0 {
-			return fmt.Errorf("no chat log matches %q", o.chat)
-		}
-	} else {
-		for _, f := range list {
-			for _, ext := range []string{".json", ".json.gz", ".chat.json", ".chat.json.gz", "_chat.json", "_chat.json.gz", ".live_chat.json", ".txt", ".html"} {
-				path := strings.TrimSuffix(f.recording, filepath.Ext(f.recording)) + ext
-				if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-					chats = append(chats, path)
-				}
-			}
-		}
-	}
-	taken := map[string]bool{}
-	for i := range list {
-		f := &list[i]
-		if path, ok := o.chatMap[f.recording]; ok {
-			f.chat = path
-			continue
-		}
-		for _, c := range chats {
-			name := strings.TrimSuffix(stem(c), ".live_chat")
-			name = strings.TrimSuffix(strings.TrimSuffix(strings.TrimSuffix(name, ".chat"), "_chat"), "-chat")
-			if name == f.id && !taken[c] {
-				if f.chat != "" {
-					return fmt.Errorf("recording %s has two chat logs, %s and %s: say which with ChatMap", f.recording, f.chat, c)
-				}
-				f.chat = c
-				taken[c] = true
-			}
-		}
-	}
-	// What names did not settle, video ids may.
-	for _, c := range chats {
-		if taken[c] {
-			continue
-		}
-		log, err := chat.Open(context.Background(), c, chat.Options{})
-		if err != nil {
-			return err
-		}
-		id := log.Source.StreamID
-		for i := range list {
-			if list[i].chat == "" && id != "" && holdsID(list[i].id, id) {
-				list[i].chat = c
-				break
-			}
-		}
-	}
-	return nil
-}
-
-// holdsID says whether id stands in name as a word of its own: "vod 123" holds 123 but not 12.
-func holdsID(name, id string) bool {
-	part := func(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-	for from := 0; ; {
-		i := strings.Index(name[from:], id)
-		if i < 0 {
-			return false
-		}
-		i += from
-		end := i + len(id)
-		if (i == 0 || !part(name[i-1]) || !part(id[0])) && (end == len(name) || !part(name[end]) || !part(id[len(id)-1])) {
-			return true
-		}
-		from = i + 1
-	}
 }
 
 // Len is how many streams there are.

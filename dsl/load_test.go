@@ -59,7 +59,23 @@ func TestFindPairsRecordingsWithChats(t *testing.T) {
 		{name: "video id", files: []string{"vods/stream [123].mkv", "vods/stream [12].mkv", "chat/12.vodchat.json", "chat/123.vodchat.json"}, pattern: "vods/*", chat: "chat/*",
 			want: []string{"stream [123] vods/stream [123].mkv chat/123.vodchat.json - -", "stream [12] vods/stream [12].mkv chat/12.vodchat.json - -"}},
 		{name: "map", files: []string{"a.mkv", "b.json"}, pattern: "*.mkv", chatMap: map[string]string{"a.mkv": "b.json"}, want: []string{"a a.mkv b.json - -"}},
-		{name: "two logs", files: []string{"v1.mkv", "v1.json", "v1.chat.json"}, pattern: "*.mkv", err: "two chat logs"},
+		{name: "two logs", files: []string{"v1.mkv", "v1_chat.json", "v1.chat.json"}, pattern: "*.mkv", err: "several files may be its chat log (v1.chat.json, v1_chat.json)"},
+		{name: "two logs by a pattern", files: []string{"v1.mkv", "c/v1.json", "c/v1.chat.json"}, pattern: "*.mkv", chat: "c/*", err: "two chat logs"},
+		{name: "the one that says chat", files: []string{"v1.mkv", "v1.json", "v1_chat.json", "v1.info.json"}, pattern: "*.mkv", want: []string{"v1 v1.mkv v1_chat.json - -"}},
+		{name: "as yt-dlp leaves a folder", files: []string{"s/A [x-1].webm", "s/A [x-1].live_chat.json", "s/A [x-1].info.json", "s/A [x-1].en.vtt"},
+			want: []string{"s s/A [x-1].webm s/A [x-1].live_chat.json - -"}},
+		{name: "a path with brackets", files: []string{"A [x-1].webm", "A [x-1].live_chat.json"}, pattern: "A [x-1].webm", want: []string{"A [x-1] A [x-1].webm A [x-1].live_chat.json - -"}},
+		{name: "TwitchDownloader HTML", files: []string{"vod.mp4", "vod - Chat.html"}, want: []string{"vod vod.mp4 vod - Chat.html - -"}},
+		{name: "one recording and a log of any name", files: []string{"s/rec.mp4", "s/log of monday.txt", "s/truth.json"}, pattern: "s", want: []string{"s s/rec.mp4 s/log of monday.txt - s/truth.json"}},
+		{name: "two recordings and a log of any name", files: []string{"a.mp4", "b.mp4", "log.txt"}, want: []string{"a a.mp4 - - -", "b b.mp4 - - -"}},
+		{name: "recordings and sub-folders", files: []string{"a.mp4", "a.json", "s/b.mp4", "s/b.json"}, want: []string{"a a.mp4 a.json - -", "s s/b.mp4 s/b.json - -"}},
+		{name: "a pattern of folders", files: []string{"2024/03/a/x.mp4", "2024/03/a/chat.json", "2024/04/b/y.mp4"}, pattern: "*/*/*",
+			want: []string{"a 2024/03/a/x.mp4 2024/03/a/chat.json - -", "b 2024/04/b/y.mp4 - - -"}},
+		{name: "too deep", files: []string{"2024/03/a/x.mp4"}, err: "there is 2024/03/a/x.mp4: name the streams' folders by the pattern"},
+		{name: "chat alone", files: []string{"a/chat.json"}, err: "a has no recording beside chat.json"},
+		{name: "map by id", files: []string{"s/a.mkv", "b.json"}, chatMap: map[string]string{"s/a.mkv": "b.json"}, want: []string{"s s/a.mkv b.json - -"}},
+		{name: "map that names nothing", files: []string{"s/a.mkv", "b.json"}, chatMap: map[string]string{"s/c.mkv": "b.json"}, err: "ChatMap names 1 recording, and 0 of them"},
+		{name: "sub-folders and logs elsewhere", files: []string{"v/s/a.mkv", "v/s/x.json", "v/s/y.json", "c/s.json"}, pattern: "v", chat: "c/*.json", want: []string{"s v/s/a.mkv c/s.json - -"}},
 		{name: "same id", files: []string{"x/v1.mkv", "y/v1.mkv"}, pattern: "*/*.mkv", err: `stream "v1"`},
 		{name: "nothing matches", files: []string{"a.txt"}, pattern: "*.mkv", err: "no recording matches"},
 		{name: "chat pattern matches nothing", files: []string{"v1.mkv"}, pattern: "*.mkv", chat: "chat/*", err: "no chat log matches"},
@@ -75,7 +91,7 @@ func TestFindPairsRecordingsWithChats(t *testing.T) {
 			for recording, chat := range c.chatMap {
 				o.chatMap[filepath.Join(dir, recording)] = filepath.Join(dir, chat)
 			}
-			list, err := find(filepath.Join(dir, c.pattern), o)
+			list, _, err := find(filepath.Join(dir, c.pattern), o)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Fatalf("error %v, want one that says %q", err, c.err)
@@ -101,6 +117,53 @@ func TestFindPairsRecordingsWithChats(t *testing.T) {
 			}
 			if strings.Join(got, "\n") != strings.Join(c.want, "\n") {
 				t.Errorf("found\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+		})
+	}
+}
+
+// What Words takes for a stream's transcript.
+func TestFindTranscripts(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		files   []string // vod.mp4 is among them: the one stream, unless there are more
+		pattern string
+		want    string
+		err     string
+	}{
+		{name: "beside recording and log, as yt-dlp does", files: []string{"vod.mp4", "vod.json", "vod.en.vtt"}, want: "vod.en.vtt"},
+		{name: "without a language", files: []string{"vod.mp4", "vod_chat.json", "vod.vtt"}, want: "vod.vtt"},
+		{name: "beside a log that has the recording's name", files: []string{"vod.mp4", "vod.json", "vod.srt"}, want: "vod.srt"},
+		{name: "in a sub-folder, under any name", files: []string{"vod/x.mp4", "vod/x_chat.json", "vod/x.pt-BR.vtt"}, want: "vod/x.pt-BR.vtt"},
+		{name: "script before others", files: []string{"vod/x.mp4", "vod/script.vtt", "vod/x.vtt"}, want: "vod/script.vtt"},
+		{name: "as whisper.cpp does", files: []string{"vod.wav", "w/vod.wav.json"}, pattern: "w", want: "w/vod.wav.json"},
+		{name: "one file for one stream", files: []string{"vod.mp4", "w/any [1].srt"}, pattern: "w/any [1].srt", want: "w/any [1].srt"},
+		{name: "two languages", files: []string{"vod.mp4", "vod.en.vtt", "vod.de.vtt"}, err: "several transcripts (vod.de.vtt, vod.en.vtt)"},
+		{name: "one of two languages", files: []string{"vod.mp4", "vod.en.vtt", "vod.de.vtt"}, pattern: "*.de.vtt", want: "vod.de.vtt"},
+		{name: "none", files: []string{"vod.mp4"}, err: "no transcript for stream vod"},
+		{name: "nothing there", files: []string{"vod.mp4"}, pattern: "w/*.json", err: "no file matches"},
+		{name: "of another stream", files: []string{"vod.mp4", "b.mp4", "w/vod.srt"}, pattern: "w/*", err: "no transcript for stream b"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := tree(t, c.files...)
+			list, _, err := find(dir, loadOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var streams Streams
+			for _, f := range list {
+				streams.list = append(streams.list, loaded{files: f, info: Stream{ID: f.id}})
+			}
+			got, err := transcriptFiles(streams, filepath.Join(dir, c.pattern))
+			switch {
+			case c.err != "":
+				if err == nil || !strings.Contains(err.Error(), c.err) {
+					t.Errorf("error %v, want one that says %q", err, c.err)
+				}
+			case err != nil:
+				t.Error(err)
+			case got[0] != filepath.Join(dir, c.want):
+				t.Errorf("took %s, want %s", got[0], c.want)
 			}
 		})
 	}
@@ -178,6 +241,10 @@ func TestWhatLoadNotes(t *testing.T) {
 	l.write(filepath.Join(l.streams, "packed", "chat.zip"), "PK")
 	l.write(filepath.Join(chatOf("folder"), "inside.json"), "{}")
 	l.write(filepath.Join(l.streams, "irc", "chat.irc"), "@id=1;tmi-sent-ts=1740852000000;user-id=1 :a!a@a.tmi.twitch.tv PRIVMSG #x :hello\r\n")
+	l.write(filepath.Join(l.streams, "mute", "chat.json"), "{}")
+	if err := os.Symlink("nowhere", filepath.Join(l.streams, "astray")); err != nil {
+		t.Fatal(err)
+	}
 	var mu sync.Mutex
 	var notes []string
 	s, err := Open(Config{Store: l.store, Sink: func(e event.Event) {
@@ -195,7 +262,8 @@ func TestWhatLoadNotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(notes, "\n")
-	for _, want := range []string{"packed: chat.zip has to be unpacked", "folder: chat.json is a folder", "irc: the chat log does not say when the recording began"} {
+	for _, want := range []string{"packed: chat.zip has to be unpacked", "folder: chat.json is a folder", "irc: the chat log does not say when the recording began",
+		": astray is a link to nothing", ": mute has no recording beside chat.json"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing says %q:\n%s", want, all)
 		}
@@ -211,7 +279,7 @@ func TestStreamNamesAreText(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "a.wav"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := find(dir, loadOptions{}); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+	if _, _, err := find(dir, loadOptions{}); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -236,8 +237,9 @@ func writeTranscript(d *memo.Draft, t *speech.Transcript) error {
 }
 
 // Words takes transcripts that other tools made, such as "whisperx/*.json": WhisperX, whisper.cpp and OpenAI JSON, WebVTT
-// and SRT. A file belongs to the stream whose id its name is; a folder with one sub-folder a stream is searched for a
-// transcript in each.
+// and SRT. A file belongs to the stream whose id its name is, with or without a language as in vod.en.vtt. Of a folder, the
+// files named so are taken, or else the one in the sub-folder that has the stream's id for a name: a .vtt or .srt file, or a
+// transcript.json.
 func Words(streams Streams, pattern string) Transcripts {
 	s := current()
 	paths, err := transcriptFiles(streams, pattern)
@@ -275,35 +277,90 @@ func Words(streams Streams, pattern string) Transcripts {
 
 // transcriptFiles finds the transcript of each stream.
 func transcriptFiles(streams Streams, pattern string) ([]string, error) {
-	names := []string{"script.vtt", "transcript.vtt", "transcript.json", "transcript.srt"}
-	out := make([]string, streams.Len())
 	info, err := os.Stat(pattern)
 	folder := err == nil && info.IsDir()
 	var all []string
-	if !folder {
-		if all, err = filepath.Glob(pattern); err != nil {
+	switch {
+	case folder:
+		if all, err = transcriptsIn(pattern, ".json", ".vtt", ".srt"); err != nil {
 			return nil, err
 		}
+	case err == nil: // a name that holds a bracket is itself
+		all = []string{pattern}
+	default:
+		if all, err = filepath.Glob(pattern); err != nil {
+			return nil, fmt.Errorf("%w: see the patterns of path/filepath.Match", err)
+		}
+		if len(all) == 0 {
+			return nil, errors.New("there is no such folder or file, and no file matches it as a pattern: name a folder, or files such as whisperx/*.json")
+		}
 	}
+	out := make([]string, streams.Len())
 	for i, l := range streams.list {
-		if folder {
-			for _, name := range names {
-				if path := filepath.Join(pattern, l.info.ID, name); out[i] == "" && fileExists(path) {
-					out[i] = path
+		own := slices.DeleteFunc(slices.Clone(all), func(path string) bool {
+			name := stem(path) // whisper.cpp writes vod.wav.json beside vod.wav
+			return name != l.info.ID && withoutLanguage(name) != l.info.ID && name != filepath.Base(l.files.recording) || sameFile(path, l.files.chat)
+		})
+		if len(all) == 1 && streams.Len() == 1 && !folder {
+			own = all // there is nothing to mistake it for
+		}
+		if folder && len(own) == 0 {
+			if own, err = transcriptsIn(filepath.Join(pattern, l.info.ID), ".vtt", ".srt"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			for _, name := range []string{"script.vtt", "transcript.vtt", "transcript.json", "transcript.srt"} {
+				if path := filepath.Join(pattern, l.info.ID, name); fileExists(path) {
+					own = []string{path}
+					break
 				}
 			}
 		}
-		for _, path := range all {
-			if stem(path) == l.info.ID {
-				out[i] = path
-			}
-		}
-		if out[i] == "" {
-			return nil, fmt.Errorf("no transcript for stream %s: want a file named %s.json, .vtt or .srt, or a folder %s with one of %s", l.info.ID, l.info.ID,
-				l.info.ID, strings.Join(names, ", "))
+		switch len(own) {
+		case 1:
+			out[i] = own[0]
+		case 0:
+			return nil, fmt.Errorf("no transcript for stream %s: want a file named %s.json, .vtt, .en.vtt or .srt, or a folder %s with one .vtt or .srt file or a transcript.json",
+				l.info.ID, l.info.ID, l.info.ID)
+		default:
+			return nil, fmt.Errorf("stream %s has several transcripts (%s): leave one, or name it by a pattern such as *.en.vtt", l.info.ID, strings.Join(bases(own), ", "))
 		}
 	}
 	return out, nil
+}
+
+// transcriptsIn lists the files of a folder that may be transcripts.
+func transcriptsIn(dir string, extensions ...string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, e := range entries {
+		if path := filepath.Join(dir, e.Name()); slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) && !strings.HasPrefix(e.Name(), ".") && fileExists(path) {
+			paths = append(paths, path)
+		}
+	}
+	return paths, nil
+}
+
+// withoutLanguage cuts the language off a name such as "vod.en" or "vod.pt-BR", as subtitles are named.
+func withoutLanguage(name string) string {
+	rest, tag := strings.TrimSuffix(name, filepath.Ext(name)), strings.TrimPrefix(filepath.Ext(name), ".")
+	primary, _, _ := strings.Cut(tag, "-")
+	if len(primary) < 2 || len(primary) > 3 || strings.ToLower(primary) != primary || strings.ContainsAny(primary, "0123456789") {
+		return name
+	}
+	return rest
+}
+
+// sameFile says whether two paths name one file that is there.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 func fileExists(path string) bool {
