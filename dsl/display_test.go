@@ -414,3 +414,20 @@ func TestExploreOfManyStreams(t *testing.T) {
 	}
 	checkMarkup(t, "many", forms["text/html"].(string))
 }
+
+// What a recipe prints is what a notebook shows as text, and nothing of how a value is made.
+func TestPrintedValuesAreTheirText(t *testing.T) {
+	l := newLab(t, "s1")
+	if _, err := l.say(func() {
+		streams := Load(l.streams)
+		words := Words(streams, l.words)
+		pairs := Align(words)
+		for _, v := range []displayer{streams, words, pairs, Filter(pairs, NoBots())} {
+			if got, want := fmt.Sprint(v), v.MimeBundle()["text/plain"]; got != want || strings.Contains(got, "banter-manifest") {
+				t.Errorf("%T prints\n%.500s\nwant\n%s", v, got, want)
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -37,17 +37,20 @@ func (s *Session) Given() []Param {
 	return append([]Param(nil), s.given...)
 }
 
-// declare remembers what Main was given.
+// declare remembers what Main was given, and tells who wants to know it before the first verb.
 func (s *Session) declare(params any) error {
-	if params == nil {
-		return nil
-	}
-	list, err := ListParams(params)
-	if err != nil {
-		return err
+	var list []Param
+	if params != nil {
+		var err error
+		if list, err = ListParams(params); err != nil {
+			return err
+		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.given = list
-	return nil
+	s.mu.Unlock()
+	if s.begins == nil {
+		return nil
+	}
+	return s.begins(list)
 }

@@ -97,10 +97,8 @@ func follow(file string, src []byte, verb string, n int) ([]string, error) {
 	var calls []call
 	ast.Inspect(f, func(node ast.Node) bool {
 		if c, ok := node.(*ast.CallExpr); ok {
-			if sel, ok := c.Fun.(*ast.SelectorExpr); ok {
-				if id, ok := sel.X.(*ast.Ident); ok && id.Name == "dsl" && slices.Contains(known, sel.Sel.Name) {
-					calls = append(calls, call{sel.Sel.Name, c.End()})
-				}
+			if name := verbOf(c); slices.Contains(known, name) {
+				calls = append(calls, call{name, c.End()})
 			}
 		}
 		return true

@@ -68,7 +68,8 @@ func Run(ctx context.Context, file string, interpret Interpreter, o Options) int
 			return dsl.Finish(nil, show, file, &dsl.UsageError{Err: err})
 		}
 	}
-	config := dsl.Config{Store: o.Store, Shared: o.Shared, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params, DryRun: o.Mode == DryRun}
+	config := dsl.Config{Store: o.Store, Shared: o.Shared, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params, DryRun: o.Mode == DryRun,
+		Begins: func(given []dsl.Param) error { return foresee(file, src, given) }}
 	if o.Mode == DryRun {
 		config.Sink = nil
 	}

@@ -100,27 +100,49 @@ func complete(path string, e Entry) bool {
 	return true
 }
 
-// Resolve finds the model of that name, or at that path, and checks that it is whole and of the right form. It fetches
-// nothing: for a model that is not there yet, the error says how to get it.
-func Resolve(ctx context.Context, nameOrPath string) (Model, error) {
-	fail := func(path string, err error, fix string) (Model, error) {
-		return Model{}, &problem.Error{Op: "find model", Path: path, Err: err, Fix: fix}
+// Find says where the model of that name, or at that path, lies, by names and sizes alone. It fetches nothing: for a model
+// that is not there, the error says how to get it.
+func Find(nameOrPath string) (path string, err error) {
+	fail := func(path string, err error, fix string) (string, error) {
+		return "", &problem.Error{Op: "find model", Path: path, Err: err, Fix: fix}
 	}
 	if nameOrPath == "" {
 		return fail("", errors.New("no model is named"), "name one of `recipe models list`, or a path")
 	}
 	if e, ok := Lookup(nameOrPath); ok {
 		path, there, err := Locate(e)
-		if err != nil {
-			return Model{}, err
+		switch {
+		case err != nil:
+			return "", err
+		case there:
+			return path, nil
+		case e.Shipped != "":
+			return fail(e.Name, fmt.Errorf("it ships with Banter as testdata/models/%s, which is not there or not whole", e.Shipped),
+				"run within Banter's folder, or name a folder that holds "+e.Shipped+" in $"+DirVariable)
 		}
-		if !there {
-			if e.Shipped != "" {
-				return fail(e.Name, fmt.Errorf("it ships with Banter as testdata/models/%s, which is not there or not whole", e.Shipped),
-					"run within Banter's folder, or name a folder that holds "+e.Shipped+" in $"+DirVariable)
-			}
-			return fail(e.Name, errors.New("it is not there yet"), "run `recipe models pull "+e.Name+"`")
+		return fail(e.Name, errors.New("it is not there yet"), "run `recipe models pull "+e.Name+"`")
+	}
+	_, err = os.Stat(nameOrPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		fix := "give the path of a file, or one of `recipe models list`"
+		if near := nearest(nameOrPath); near != "" {
+			fix = "did you mean " + near + "? See `recipe models list`"
 		}
+		return fail(nameOrPath, errors.New("there is neither a model of that name nor such a file"), fix)
+	}
+	if err != nil {
+		return fail(nameOrPath, withoutPath(err), "")
+	}
+	return nameOrPath, nil
+}
+
+// Resolve finds the model of that name, or at that path, and checks that it is whole and of the right form.
+func Resolve(ctx context.Context, nameOrPath string) (Model, error) {
+	path, err := Find(nameOrPath)
+	if err != nil {
+		return Model{}, err
+	}
+	if e, ok := Lookup(nameOrPath); ok {
 		m, err := open(ctx, path, e.Kind)
 		if err != nil {
 			return Model{}, err
@@ -131,16 +153,9 @@ func Resolve(ctx context.Context, nameOrPath string) (Model, error) {
 		m.Name, m.Quirks = e.Name, e.Quirks
 		return m.Model, nil
 	}
-	info, err := os.Stat(nameOrPath)
-	if errors.Is(err, fs.ErrNotExist) {
-		fix := "give the path of a file, or one of `recipe models list`"
-		if near := nearest(nameOrPath); near != "" {
-			fix = "did you mean " + near + "? See `recipe models list`"
-		}
-		return fail(nameOrPath, errors.New("there is neither a model of that name nor such a file"), fix)
-	}
+	info, err := os.Stat(path)
 	if err != nil {
-		return fail(nameOrPath, withoutPath(err), "")
+		return Model{}, &problem.Error{Op: "find model", Path: path, Err: withoutPath(err)}
 	}
 	kind := Kind("")
 	if info.IsDir() {
