@@ -29,6 +29,7 @@ type ffmpegSource struct {
 	cmd    *exec.Cmd // nil when only probing
 	out    io.ReadCloser
 	stderr tail
+	gaps   gapLines
 	buf    []byte
 	frames int64
 	exact  bool   // in.Duration is the track's own, not the whole recording's
@@ -225,6 +226,10 @@ func (s *ffmpegSource) probe(ctx context.Context, ffprobe, path string) (*probed
 	return p, nil
 }
 
+// printGaps is a filter that changes nothing, and writes where the sound before a gap of more than 20 ms ends and where it
+// goes on, in seconds, each on a line of its own among the errors (level 16).
+const printGaps = "asetpts='PTS+0*(if(gt(N,0)*gt(T-ld(0),0.02),print(ld(0),16)+print(T,16))+st(0,T+S/SR))'"
+
 // start begins decoding: raw float32 samples at the track's own rate. The aresample filter puts silence where the
 // timestamps leave a gap, before the track's first sample, too, so that the sample count is the stream time.
 func (s *ffmpegSource) start(ctx context.Context, ffmpeg, path string, opt Options) error {
@@ -235,12 +240,13 @@ func (s *ffmpegSource) start(ctx context.Context, ffmpeg, path string, opt Optio
 	}
 	args = append(args, inputArgs(path)...)
 	args = append(args, "-map", "0:a:"+strconv.Itoa(opt.Track),
-		"-af", s.clock+",aresample=async=1:first_pts=0:min_hard_comp=0.02",
+		"-af", s.clock+","+printGaps+",aresample=async=1:first_pts=0:min_hard_comp=0.02",
 		"-c:a", "pcm_f32le", "-ac", strconv.Itoa(s.ch), "-ar", strconv.Itoa(s.in.SampleRate), "-f", "f32le", "pipe:1")
 	s.cmd = exec.CommandContext(ctx, ffmpeg, args...)
 	s.cmd.WaitDelay = 2 * time.Second
 	s.stderr = tail{}
-	s.cmd.Stderr = &s.stderr
+	s.gaps = gapLines{rest: &s.stderr}
+	s.cmd.Stderr = &s.gaps
 	var err error
 	if s.out, err = s.cmd.StdoutPipe(); err != nil {
 		return err
@@ -297,11 +303,19 @@ func (s *ffmpegSource) end(readErr error) error {
 	s.waited = true
 	err := s.cmd.Wait()
 	s.cancel()
+	missing, gapErr := s.gaps.end()
 	if !errors.Is(readErr, io.EOF) && !errors.Is(readErr, io.ErrUnexpectedEOF) {
 		return readErr
 	}
 	if err != nil {
 		return fmt.Errorf("ffmpeg stopped: %s", s.stderr.says(err))
+	}
+	if gapErr != nil {
+		return gapErr
+	}
+	if text := missing.String(); text != "" {
+		s.in.Missing = missing.list
+		s.in.Warnings = append(s.in.Warnings, text)
 	}
 	got := framesTime(s.frames, s.in.SampleRate)
 	if s.frames == 0 {
@@ -309,7 +323,7 @@ func (s *ffmpegSource) end(readErr error) error {
 	}
 	said := s.stderr.String()
 	// Timestamps are rounded and the last packet may be padded, so a little less than promised is whole.
-	if missing := s.in.Duration - got; missing > max(500*time.Millisecond, s.in.Duration/1000) {
+	if less := s.in.Duration - got; less > max(500*time.Millisecond, s.in.Duration/1000) {
 		short := fmt.Sprintf("the sound ends at %s, but the recording promises %s", clock(got), clock(s.in.Duration))
 		if s.exact || said != "" {
 			if said != "" {
@@ -392,6 +406,65 @@ func (t *tail) says(err error) string {
 		return s
 	}
 	return err.Error()
+}
+
+// gapLines takes the lines of [printGaps] out of what ffmpeg writes and passes on the rest.
+type gapLines struct {
+	rest  io.Writer
+	line  []byte // not yet ended
+	from  time.Duration
+	begun bool // from is set, and its other end is to come
+	holes holes
+	err   error
+}
+
+// gapLine is a number as ffmpeg's expressions print it, with or without a name of what prints.
+var gapLine = regexp.MustCompile(`^(?:\[[^\]]*\] )?(-?\d+\.\d{6})$`)
+
+func (g *gapLines) Write(p []byte) (int, error) {
+	for b := p; len(b) > 0; {
+		n := bytes.IndexByte(b, '\n') + 1
+		if n == 0 {
+			if g.line = append(g.line, b...); len(g.line) > tailBytes { // no number
+				g.pass()
+			}
+			break
+		}
+		g.line = append(g.line, b[:n]...)
+		b = b[n:]
+		g.pass()
+	}
+	return len(p), nil
+}
+
+// pass reads the line, or passes it on.
+func (g *gapLines) pass() {
+	m := gapLine.FindSubmatch(bytes.TrimRight(g.line, "\r\n"))
+	if m == nil {
+		g.rest.Write(g.line) // a tail, which takes all
+		g.line = g.line[:0]
+		return
+	}
+	at, ok := seconds(string(m[1]))
+	g.line = g.line[:0]
+	switch {
+	case !ok:
+	case !g.begun:
+		g.from, g.begun = at, true
+	default:
+		g.begun = false
+		if err := g.holes.add(max(g.from, 0), at); err != nil && g.err == nil {
+			g.err = err
+		}
+	}
+}
+
+// end gives the gaps after the last line.
+func (g *gapLines) end() (*holes, error) {
+	if len(g.line) > 0 {
+		g.pass()
+	}
+	return &g.holes, g.err
 }
 
 // bounded writes to b until its room is used up.

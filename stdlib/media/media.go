@@ -5,7 +5,9 @@
 // ffmpeg child process. The format is found by content, never by name. Time is stream time: sample n of the output is
 // what was heard n/16000 s after the recording began, with encoder delays, edit lists and resampling accounted for.
 //
-// A damaged recording is an error that says where it breaks; it never decodes short in silence.
+// Where a recording has a clock of its own (Ogg Opus, and what ffmpeg reads) and lacks a stretch, silence stands for it, so
+// that what follows keeps its time, and [Info] names the stretch. Other damage is an error that says where the recording
+// breaks. Nothing decodes short without a word.
 package media
 
 import (
@@ -61,7 +63,8 @@ type Info struct {
 	Tracks     []Track       // all audio tracks
 	Bytes      int64         // size of the file
 	FFmpeg     string        // version of ffmpeg when it decodes; empty when Go does
-	Warnings   []string      // what is odd about the recording but does not hinder decoding
+	Missing    []Span        // stretches that the file lacks and silence stands for, known as far as it was decoded; the first 1000
+	Warnings   []string      // what is odd about the recording but does not hinder decoding; Missing in words, too
 }
 
 // Track is one audio track of a recording.
@@ -227,7 +230,7 @@ func (r *Reader) Close() error {
 	return err
 }
 
-const fixDamaged = "fetch the file again: it is damaged; what is left can be saved with ffmpeg -i IN OUT.flac"
+const fixDamaged = "fetch the file again: it is damaged; what is left can be saved with ffmpeg -i IN OUT.flac, but what follows a hole may then stand too early"
 
 // asProblem gives err the shape that users read.
 func asProblem(op, path string, err error) error {
