@@ -76,7 +76,8 @@ func (r Reasons) MimeBundle() map[string]any {
 			changed := grid{caption: "what differs from the nearest stored step, " + e.Nearest.Short(), total: len(e.Changed),
 				columns: []chart.Column{{Name: "part"}, {Name: "there", Wide: true}, {Name: "here", Wide: true}}}
 			for _, d := range e.Changed[:min(len(e.Changed), shownRows)] {
-				changed.rows = append(changed.rows, []chart.Cell{chart.TextCell(d.Name), chart.TextCell(memo.Shown(d.Was)), chart.TextCell(memo.Shown(d.Is))})
+				was, is := d.Shown()
+				changed.rows = append(changed.rows, []chart.Cell{chart.TextCell(d.Name), chart.TextCell(was), chart.TextCell(is)})
 			}
 			v.list(changed)
 		}

@@ -32,6 +32,9 @@ func (c *leaderboardCmd) Run(_ context.Context, s streams) error {
 	}
 	var entries []eval.Entry
 	for _, path := range from {
+		if _, err := os.Stat(path); err != nil {
+			return &problem.Error{Op: "leaderboard", Path: path, Err: errors.Unwrap(err), Fix: "name an out folder, an evaluation.json or a store; without any, this project's store is meant"}
+		}
 		found, err := evaluations(path, s)
 		if err != nil {
 			return err

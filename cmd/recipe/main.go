@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -57,18 +58,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	code := -1
 	parser, err := kong.New(&c, kong.Name("recipe"),
 		kong.Description("Turn recorded streams and their chat into speech -> response pairs and a trained adapter."),
-		kong.UsageOnError(), kong.Writers(stdout, stderr), kong.Exit(func(c int) { code = c }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.Writers(stdout, stderr), kong.Exit(func(c int) { code = c }),
 		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)), kong.Bind(streams{stdout, stderr}))
 	if err != nil {
 		fmt.Fprintln(stderr, "error:", err)
 		return dsl.ExitFailed
 	}
+	if len(args) > 0 && args[0] == "help" { // as many programs have it
+		args = append(slices.Clone(args[1:]), "--help")
+	}
 	k, err := parser.Parse(args)
 	if code >= 0 { // --help was asked for
 		return code
 	}
+	asJSON := slices.Contains(args, "--json")
 	if err != nil {
-		err = &dsl.UsageError{Err: err}
+		if err = misused(parser, err, asJSON); err == nil {
+			return dsl.ExitUsage
+		}
 	} else {
 		err = k.Run()
 	}
@@ -83,13 +90,43 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &usage):
 		code = dsl.ExitUsage
 	}
-	if slices.Contains(args, "--json") {
+	if asJSON {
 		if e := failure(err, code).write(stdout); e == nil {
 			return code
 		}
 	}
 	fmt.Fprintln(stderr, "error:", err)
 	return code
+}
+
+// misused says what is wrong with a command line. Who named no command, or only the first word of one, is shown what there is,
+// which is all the answer that they want.
+func misused(parser *kong.Kong, err error, asJSON bool) error {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) {
+		return &dsl.UsageError{Err: err}
+	}
+	at := wrong.Context.Model.Node
+	if selected := wrong.Context.Selected(); selected != nil {
+		at = selected
+	}
+	for _, part := range wrong.Context.Path { // of "recipe cache", which is no whole command
+		if part.Command != nil {
+			at = part.Command
+		}
+	}
+	if strings.HasPrefix(err.Error(), "expected one of") && !asJSON {
+		parser.Stdout = parser.Stderr
+		if e := wrong.Context.PrintUsage(false); e != nil {
+			return e
+		}
+		return nil
+	}
+	text := err.Error()
+	if at == wrong.Context.Model.Node {
+		text = strings.Replace(text, "unexpected argument", "unknown command", 1)
+	}
+	return &dsl.UsageError{Err: fmt.Errorf("%s (see %s --help)", text, at.FullPath())}
 }
 
 // failed is an error for programs, on one line.

@@ -127,7 +127,7 @@ func (c *explainCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.out, "bytes may differ elsewhere: %s\n", m.Varies)
 	}
 	for _, p := range m.Parts {
-		fmt.Fprintf(s.out, "  %s = %s\n", p.Name, p.Value)
+		fmt.Fprintf(s.out, "  %s = %s\n", p.Name, strings.ReplaceAll(strings.TrimSpace(p.Value), "\n", "\n      "))
 	}
 	for _, o := range m.Outputs {
 		fmt.Fprintf(s.out, "  -> %s %s (%s)\n", o.Name, o.Digest[:12], humanize.IBytes(uint64(o.Size)))

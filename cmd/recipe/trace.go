@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"banter/dsl"
+	"banter/dsl/memo"
 	"banter/internal/problem"
 	"banter/stdlib/dataset"
 )
@@ -48,15 +51,92 @@ func (c *traceCmd) Run(ctx context.Context, s streams) error {
 	for _, f := range row.Filters {
 		fmt.Fprintf(s.out, "  passed   %s\n", f)
 	}
-	for _, m := range path {
+	own, others := ownSteps(path, row)
+	for _, m := range own {
 		fmt.Fprintf(s.out, "  step     %s %s %s\n", m.Key.Short(), m.Verb, m.Label)
 		for _, p := range m.Parts {
-			if p.Name == "options" || strings.HasPrefix(p.Name, "rule.") {
-				fmt.Fprintf(s.out, "           %s = %s\n", p.Name, p.Value)
+			if p.Name == "options" {
+				fmt.Fprintf(s.out, "           %s = %s\n", p.Name, set(p.Value))
 			}
 		}
 	}
+	if len(others) > 0 {
+		fmt.Fprintf(s.out, "  besides  %d steps of other streams, which were aligned together with this one (--json lists them)\n", len(others))
+	}
 	return nil
+}
+
+// ownSteps parts the steps that a row was made by from those that read other streams' recordings and chats.
+func ownSteps(path []memo.Manifest, row dataset.Row) (own, others []memo.Manifest) {
+	part := func(m memo.Manifest, name string) string {
+		for _, p := range m.Parts {
+			if p.Name == name {
+				return p.Value
+			}
+		}
+		return ""
+	}
+	loaded := map[memo.Key]bool{} // of this stream
+	for _, m := range path {
+		loaded[m.Key] = m.Verb == "load" && part(m, "stream") == row.Stream
+	}
+	for _, m := range path {
+		mine := true
+		switch m.Verb {
+		case "load":
+			mine = loaded[m.Key]
+		case "transcribe": // which may have been made when the stream had another name
+			mine = part(m, "input.recording") == row.RecordingSHA256 || m.Label == row.Stream || slices.ContainsFunc(m.Reads, func(k memo.Key) bool { return loaded[k] })
+		}
+		if mine {
+			own = append(own, m)
+		} else {
+			others = append(others, m)
+		}
+	}
+	return own, others
+}
+
+// set is a step's options without those that are off: members that are zero, empty or null.
+func set(options string) string {
+	var all map[string]any
+	dec := json.NewDecoder(strings.NewReader(options))
+	dec.UseNumber() // as they were written
+	if err := dec.Decode(&all); err != nil {
+		return options
+	}
+	var strip func(v any) (any, bool)
+	strip = func(v any) (any, bool) {
+		switch v := v.(type) {
+		case map[string]any:
+			for name, member := range v {
+				if kept, ok := strip(member); ok {
+					v[name] = kept
+				} else {
+					delete(v, name)
+				}
+			}
+			return v, len(v) > 0
+		case []any:
+			return v, len(v) > 0
+		case string:
+			return v, v != "" && v != "0001-01-01T00:00:00Z"
+		case json.Number:
+			return v, v != "0"
+		case bool:
+			return v, v
+		}
+		return v, v != nil
+	}
+	strip(all)
+	if len(all) == 0 {
+		return "none"
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return options
+	}
+	return string(text)
 }
 
 // find reads the row that was asked for.
@@ -68,6 +148,9 @@ func (c *traceCmd) find() (dataset.Row, error) {
 			return dataset.Row{}, fmt.Errorf("%q is not the number of a row: they are counted from 1", n)
 		}
 		file, id, number = path+".parquet", "", k
+	}
+	if number == 0 && (id == "" || strings.Trim(id, "0123456789abcdef") != "") {
+		return dataset.Row{}, &dsl.UsageError{Err: fmt.Errorf("%q is neither the beginning of a row's id, which is hexadecimal, nor FILE.parquet:N", c.Row)}
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -88,7 +171,7 @@ func (c *traceCmd) find() (dataset.Row, error) {
 	})
 	switch {
 	case err != nil:
-		return dataset.Row{}, err
+		return dataset.Row{}, &problem.Error{Op: "trace", Path: file, Err: err, Fix: "name the rows.parquet that Export(rows, ...) wrote"}
 	case len(found) == 0 && number > 0:
 		return dataset.Row{}, fmt.Errorf("%s has %d rows: there is no row %d", file, n, number)
 	case len(found) == 0:

@@ -114,7 +114,36 @@ func within(d Difference, depth int) []Difference {
 	return list
 }
 
-func (d Difference) String() string { return d.Name + ": " + Shown(d.Was) + " -> " + Shown(d.Is) }
+func (d Difference) String() string {
+	was, is := d.Shown()
+	return d.Name + ": " + was + " -> " + is
+}
+
+// Shown are both values for people: of long ones, such as the source of a predicate and of what it calls, what differs.
+func (d Difference) Shown() (was, is string) {
+	was, is = d.Was, d.Is
+	if strings.Contains(was+is, "\n") && was != "" && is != "" {
+		old, now := strings.Split(was, "\n"), strings.Split(is, "\n")
+		was = strings.Join(slices.DeleteFunc(slices.Clone(old), func(line string) bool { return slices.Contains(now, line) }), "\n")
+		is = strings.Join(slices.DeleteFunc(slices.Clone(now), func(line string) bool { return slices.Contains(old, line) }), "\n")
+		if was == "" && is == "" { // only their order
+			was, is = d.Was, d.Is
+		}
+	}
+	a, b := []rune(was), []rune(is)
+	if len(a) <= shownRunes && len(b) <= shownRunes {
+		return Shown(was), Shown(is)
+	}
+	const before = 30 // of what is the same, runes that are kept before what differs
+	same := 0
+	for same < len(a) && same < len(b) && a[same] == b[same] {
+		same++
+	}
+	if same > 2*before {
+		was, is = "..."+string(a[same-before:]), "..."+string(b[same-before:])
+	}
+	return Shown(was), Shown(is)
+}
 
 func (e Explanation) String() string {
 	var b strings.Builder
@@ -139,6 +168,9 @@ func (e Explanation) String() string {
 	return b.String()
 }
 
+// shownRunes is how much of a value people are shown.
+const shownRunes = 120
+
 // Shown shortens a value for people: digests to 12 digits, texts to one line.
 func Shown(v string) string {
 	switch {
@@ -148,8 +180,8 @@ func Shown(v string) string {
 		return v[:12]
 	}
 	v = strings.Join(strings.Fields(v), " ")
-	if runes := []rune(v); len(runes) > 120 {
-		return string(runes[:117]) + "..."
+	if runes := []rune(v); len(runes) > shownRunes {
+		return string(runes[:shownRunes-3]) + "..."
 	}
 	return v
 }

@@ -646,3 +646,20 @@ func BenchmarkLookup(b *testing.B) {
 		}
 	}
 }
+
+// What differs is in sight, however long the values are.
+func TestDifferencesAreInSight(t *testing.T) {
+	long := strings.Repeat("the same text ", 20)
+	for _, c := range []struct{ was, is, want string }{
+		{"0.6", "0.9", "x: 0.6 -> 0.9"},
+		{"", "0.9", "x: (none) -> 0.9"},
+		{"func a() { b() }\nfunc b() { return 1 }", "func a() { b() }\nfunc b() { return 2 }", "x: func b() { return 1 } -> func b() { return 2 }"},
+		{"func a() { b() }", "func a() { b() }\nfunc b() { return 2 }", "x: (none) -> func b() { return 2 }"},
+		{"one\ntwo", "two\none", "x: one two -> two one"},
+		{long + "is 1", long + "is 2", "x: ...he same text the same text is 1 -> ...he same text the same text is 2"},
+	} {
+		if got := (Difference{"x", c.was, c.is}).String(); got != c.want {
+			t.Errorf("%q and %q: %s\nwant %s", c.was, c.is, got, c.want)
+		}
+	}
+}

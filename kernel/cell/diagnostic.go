@@ -85,8 +85,8 @@ func (p *Panic) Traceback() []string {
 		lines[0] += " [in a goroutine]"
 	}
 	for i, f := range p.Frames {
-		if p.Elided > 0 && i == p.ElidedAfter {
-			lines = append(lines, fmt.Sprintf("... %d more calls ...", p.Elided))
+		if more := p.Left(i); more != "" {
+			lines = append(lines, more)
 		}
 		lines = append(lines, fmt.Sprintf("%s: in %s", f.Pos, f.Func))
 		if f.SourceLine != "" && i < 3 {
@@ -94,6 +94,14 @@ func (p *Panic) Traceback() []string {
 		}
 	}
 	return lines
+}
+
+// Left says how many calls are left out before the i-th of Frames. It is empty where none are.
+func (p *Panic) Left(i int) string {
+	if p.Elided == 0 || i != p.ElidedAfter {
+		return ""
+	}
+	return fmt.Sprintf("... %d more calls ...", p.Elided)
 }
 
 // ExitError says that a cell asked the program to end. The session goes on.

@@ -64,7 +64,7 @@ func plainly(err error) error {
 	var panicked *cell.Panic
 	var failed *dsl.Error
 	if errors.As(err, &panicked) && errors.As(err, &failed) {
-		return &stepFault{failed, panicked.Frames}
+		return &stepFault{failed, panicked}
 	}
 	return err
 }
@@ -72,7 +72,7 @@ func plainly(err error) error {
 // stepFault is the failure of a verb, and where in the cell it was said.
 type stepFault struct {
 	failed *dsl.Error
-	frames []cell.Frame
+	at     *cell.Panic
 }
 
 func (f *stepFault) Error() string { return f.failed.Error() }
@@ -85,7 +85,10 @@ func (f *stepFault) Traceback() []string {
 	if f.failed.Key != "" {
 		lines = append(lines, fmt.Sprintf("step %s", f.failed.Key))
 	}
-	for _, at := range f.frames {
+	for i, at := range f.at.Frames {
+		if more := f.at.Left(i); more != "" {
+			lines = append(lines, more)
+		}
 		lines = append(lines, fmt.Sprintf("%s: in %s", at.Pos, at.Func))
 		if at.SourceLine != "" {
 			lines = append(lines, "    "+strings.TrimSpace(at.SourceLine))

@@ -130,7 +130,12 @@ func sameColumns(found *parquet.Schema) error {
 		return nil
 	}
 	slices.Sort(wrong)
-	return fmt.Errorf("its columns are not those of a dataset: %s", strings.Join(wrong, ", "))
+	const told = 6
+	more := ""
+	if n := len(wrong) - told; n > 0 {
+		more = fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("its columns are not those of a dataset: %s%s", strings.Join(wrong[:min(len(wrong), told)], ", "), more)
 }
 
 // columns maps the dotted names of a schema's leaves to their types.
