@@ -111,6 +111,9 @@ func Transcribe(streams Streams, options ...TranscribeOption) Transcripts {
 		if text := facts.withheldText(); text != "" {
 			s.note("transcribe", l.info.ID, "%s", text)
 		}
+		for _, w := range facts.Warnings {
+			s.note("transcribe", l.info.ID, "%s", w)
+		}
 	}
 	return words
 }
@@ -168,6 +171,7 @@ type transcriptFacts struct {
 	Words    int            `json:"words"`
 	Segments int            `json:"segments"`
 	Withheld map[string]int `json:"withheld,omitempty"` // words by gate
+	Warnings []string       `json:"warnings,omitempty"` // what decoding found that [Load] could not see, such as missing sound
 }
 
 func (f transcriptFacts) withheldText() string {
@@ -219,12 +223,13 @@ func (s *Session) transcribe(l loaded, o speech.Options, engine string) (memo.Ma
 		if err != nil {
 			return err
 		}
-		return writeTranscript(d, t)
+		found := slices.DeleteFunc(slices.Clone(audio.Info().Warnings), func(w string) bool { return slices.Contains(l.info.Warnings, w) })
+		return writeTranscript(d, t, found)
 	})
 }
 
-func writeTranscript(d *memo.Draft, t *speech.Transcript) error {
-	facts := transcriptFacts{Words: len(t.Words), Segments: len(t.Segments), Withheld: map[string]int{}}
+func writeTranscript(d *memo.Draft, t *speech.Transcript, warnings []string) error {
+	facts := transcriptFacts{Words: len(t.Words), Segments: len(t.Segments), Withheld: map[string]int{}, Warnings: warnings}
 	for _, seg := range t.Segments {
 		if seg.Gate != "" {
 			facts.Withheld[seg.Gate] += seg.Withheld
@@ -265,7 +270,7 @@ func Words(streams Streams, pattern string) Transcripts {
 			if err != nil {
 				return err
 			}
-			return writeTranscript(d, t)
+			return writeTranscript(d, t, nil)
 		})
 		return err
 	})
