@@ -141,7 +141,7 @@ func openFFmpeg(ctx context.Context, path string, size int64, opt Options, probi
 	if err != nil {
 		return nil, err
 	}
-	s.in.FFmpeg, s.in.Bytes, s.in.Track = version, size, opt.Track
+	s.in.FFmpeg, s.in.Bytes = version, size
 	s.in.Container = found.Format.Name
 	if len(found.Streams) == 0 {
 		return nil, &problem.Error{Err: fmt.Errorf("the recording (%s) has no audio track", found.Format.Name), Fix: "choose a recording with sound"}
@@ -153,15 +153,15 @@ func openFFmpeg(ctx context.Context, path string, size int64, opt Options, probi
 			Language: st.Tags["language"], Title: st.Tags["title"],
 		})
 	}
-	if opt.Track >= len(found.Streams) {
-		return nil, fmt.Errorf("track %d does not exist: the recording has %d, counted from 0", opt.Track, len(found.Streams))
+	if s.in.Track, err = chooseTrack(s.in.Tracks, opt); err != nil {
+		return nil, err
 	}
-	track := s.in.Tracks[opt.Track]
+	track := s.in.Tracks[s.in.Track]
 	if track.SampleRate <= 0 || track.Channels <= 0 {
 		return nil, &problem.Error{Err: fmt.Errorf("ffprobe finds no sound in the %s track", track.Codec), Fix: fixDamaged}
 	}
 	s.in.Codec, s.in.SampleRate, s.in.Channels = track.Codec, track.SampleRate, track.Channels
-	st := found.Streams[opt.Track]
+	st := found.Streams[s.in.Track]
 	// The track may begin after the recording does, as may be with video; time counts from the recording's beginning.
 	begin, _ := seconds(found.Format.StartTime)
 	late := time.Duration(0)
@@ -239,7 +239,7 @@ func (s *ffmpegSource) start(ctx context.Context, ffmpeg, path string, opt Optio
 		args = append(args, "-copyts")
 	}
 	args = append(args, inputArgs(path)...)
-	args = append(args, "-map", "0:a:"+strconv.Itoa(opt.Track),
+	args = append(args, "-map", "0:a:"+strconv.Itoa(s.in.Track),
 		"-af", s.clock+","+printGaps+",aresample=async=1:first_pts=0:min_hard_comp=0.02",
 		"-c:a", "pcm_f32le", "-ac", strconv.Itoa(s.ch), "-ar", strconv.Itoa(s.in.SampleRate), "-f", "f32le", "pipe:1")
 	s.cmd = exec.CommandContext(ctx, ffmpeg, args...)

@@ -46,10 +46,11 @@ const (
 
 // Options says what to decode, and how. The zero value is the mix of the first audio track.
 type Options struct {
-	Track   int // which audio track, counted from 0 over the audio tracks alone
-	Channel Channel
-	Decoder Decoder
-	FFmpeg  string // path of the ffmpeg program, with ffprobe beside it; empty takes both from PATH
+	Track    int    // which audio track, counted from 0 over the audio tracks alone, or over those in Language
+	Language string // only tracks tagged with this language count: en, eng and en-US are the same; empty: all count
+	Channel  Channel
+	Decoder  Decoder
+	FFmpeg   string // path of the ffmpeg program, with ffprobe beside it; empty takes both from PATH
 }
 
 // Info describes a recording.

@@ -124,9 +124,9 @@ func openGo(r io.ReadSeeker, size int64, k kind, opt Options) (src source, err e
 	if err != nil {
 		return nil, err
 	}
-	if n := len(src.info().Tracks); opt.Track >= n {
+	if _, err := chooseTrack(src.info().Tracks, opt); err != nil {
 		src.close()
-		return nil, fmt.Errorf("track %d does not exist: the recording has %d, counted from 0", opt.Track, n)
+		return nil, err
 	}
 	return src, nil
 }
