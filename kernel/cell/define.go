@@ -55,7 +55,9 @@ func (e *Evaluator) Define(name string, value any) error {
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	e.entities[name] = ent
-	e.graph.ran("outside", "", map[string]bool{name: true}, nil, nil)
+	if v.Kind() != reflect.Func { // a tool of the notebook is no input
+		e.graph.ran("outside", "", map[string]bool{name: true}, nil, nil)
+	}
 	return nil
 }
 

@@ -1,6 +1,17 @@
 package cell
 
-import "sort"
+import (
+	"context"
+	"sort"
+)
+
+type origin struct{}
+
+// WithOrigin says which cell of a notebook it is that runs, by the id that a front-end gives it, whatever its text and number
+// are by now.
+func WithOrigin(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, origin{}, id)
+}
 
 // Graph says which cell uses what which other cell declared.
 type Graph struct {
@@ -18,6 +29,7 @@ type Edge struct {
 // graph keeps, for each cell's latest run, what it declared and used.
 type graph struct {
 	clock int
+	from  string // origin of the cell that is being run; empty where nobody says
 	runs  map[string]*cellRun
 	owner map[string]string // name to the cell that declared it last
 	when  map[string]int    // name to the time of its latest declaration
@@ -25,6 +37,7 @@ type graph struct {
 
 type cellRun struct {
 	at       int
+	from     string // origin
 	text     string
 	declares map[string]bool
 	uses     map[string]string // name to the cell that had declared it
@@ -34,17 +47,21 @@ func newGraph() *graph {
 	return &graph{runs: map[string]*cellRun{}, owner: map[string]string{}, when: map[string]int{}}
 }
 
-// ran records a run and returns notes about inputs that are stale themselves. A cell that is run again has another name,
-// by which its text is known: it takes the place of its earlier run.
+// ran records a run and returns notes about inputs that are stale themselves. A cell that is run again has another name, and
+// is known by its origin, or else by its text: it takes the place of its earlier run.
 func (g *graph) ran(cell, text string, vars, decls, uses map[string]bool) []string {
 	g.clock++
 	for earlier, r := range g.runs {
-		if earlier != cell && r.text == text {
+		again := r.text == text
+		if r.from != "" && g.from != "" {
+			again = r.from == g.from
+		}
+		if earlier != cell && again {
 			delete(g.runs, earlier)
 			g.rename(earlier, cell)
 		}
 	}
-	r := &cellRun{at: g.clock, text: text, declares: map[string]bool{}, uses: map[string]string{}}
+	r := &cellRun{at: g.clock, from: g.from, text: text, declares: map[string]bool{}, uses: map[string]string{}}
 	for n := range uses {
 		if !vars[n] && !decls[n] && g.owner[n] != "" && g.owner[n] != cell {
 			r.uses[n] = g.owner[n]

@@ -171,7 +171,9 @@ func (e *Evaluator) Run(ctx context.Context, name, src string) (Result, error) {
 		return Result{}, err
 	}
 	e.mu.Lock()
+	e.graph.from, _ = ctx.Value(origin{}).(string)
 	prepared, err := e.prepare(name, src)
+	e.graph.from = ""
 	e.mu.Unlock()
 	if err != nil {
 		return Result{}, err

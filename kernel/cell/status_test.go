@@ -2,6 +2,7 @@ package cell
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"reflect"
 	"slices"
@@ -85,6 +86,21 @@ func TestDepsOfACellRunAgain(t *testing.T) {
 	}
 	runs(t, e, "a := 1") // is cell 1 of this call
 	if g = e.Deps(); g.Stale["cell 4"] == "" || slices.Contains(g.Cells, "cell 3") {
+		t.Errorf("%+v", g)
+	}
+}
+
+// TestDepsOfAnEditedCell runs cells whose front-end says which they are.
+func TestDepsOfAnEditedCell(t *testing.T) {
+	e := newEvaluator(t)
+	for i, c := range []struct{ id, src string }{{"A", "a := 1"}, {"B", "b := a + 1"}, {"C", "b := a + 1"}, {"A", "a := 2; unused := 3"}, {"B", "b := a + 2"}} {
+		if _, err := e.Run(WithOrigin(t.Context(), c.id), fmt.Sprint("cell ", i+1), c.src); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := e.Deps()
+	want := []Edge{{From: "cell 4", To: "cell 3", Names: []string{"a"}}, {From: "cell 4", To: "cell 5", Names: []string{"a"}}}
+	if !slices.Equal(g.Cells, []string{"cell 3", "cell 4", "cell 5"}) || !reflect.DeepEqual(g.Edges, want) || !strings.Contains(g.Stale["cell 3"], "a was declared anew by cell 4") {
 		t.Errorf("%+v", g)
 	}
 }

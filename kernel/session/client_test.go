@@ -29,6 +29,7 @@ type notebookClient struct {
 	sent    int
 	mu      sync.Mutex
 	iopub   chan message
+	cell    string // the id of the cell that requests are of, as front-ends send it; empty: none
 	ended   func() // waits for the end of a kernel that startKernel started
 }
 
@@ -227,7 +228,12 @@ func (k *notebookClient) sendAs(socket, msgType string, parent []byte, content m
 	}
 	hb, _ := json.Marshal(h)
 	cb, _ := json.Marshal(content)
-	parts := [][]byte{hb, parent, []byte("{}"), cb}
+	about := map[string]string{}
+	if k.cell != "" {
+		about["cellId"] = k.cell
+	}
+	ab, _ := json.Marshal(about)
+	parts := [][]byte{hb, parent, ab, cb}
 	mac := hmac.New(sha256.New, []byte(k.c.Key))
 	for _, p := range parts {
 		mac.Write(p)

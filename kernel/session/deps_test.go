@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"banter/dsl"
 	"banter/kernel/cell"
 )
 
@@ -58,5 +59,26 @@ func TestDepsAreDrawn(t *testing.T) {
 		if !strings.Contains(string(svg), want) {
 			t.Errorf("%q is not drawn", want)
 		}
+	}
+}
+
+// A cell that was edited and run again is the cell that it was.
+func TestDepsOfAnEditedCell(t *testing.T) {
+	k := startCells(t)
+	for _, c := range [][2]string{{"A", "a := 1"}, {"B", "b := a + 1"}, {"A", "a := 2; _ = a"}, {"B", "b := a + 2"}} {
+		k.cell = c[0]
+		k.ok(c[1])
+	}
+	k.cell = "C"
+	out := k.ok("Deps()")
+	if got := data(t, out[len(out)-1])["text/plain"]; got != "cell 4 uses a of cell 3" {
+		t.Error(got)
+	}
+}
+
+func TestCallsThatAreLeftOutAreCounted(t *testing.T) {
+	f := &stepFault{&dsl.Error{Verb: "load", Err: io.EOF}, &cell.Panic{Frames: []cell.Frame{{Func: "a"}, {Func: "b"}}, Elided: 7, ElidedAfter: 1}}
+	if got := strings.Join(f.Traceback()[1:], "\n"); got != "-: in a\n... 7 more calls ...\n-: in b" {
+		t.Errorf("%q", got)
 	}
 }

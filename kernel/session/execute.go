@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"banter/internal/progress"
+	"banter/kernel/cell"
 	"banter/kernel/wire"
 )
 
@@ -185,7 +186,11 @@ func (s *Session) runPatiently(r *run, ev Evaluator, name, src string, held *lea
 			}
 			done <- out
 		}()
-		out.result, out.err = ev.Run(r.ctx, name, src)
+		ctx := r.ctx
+		if name != expressionName {
+			ctx = cell.WithOrigin(ctx, cellOf(r.request))
+		}
+		out.result, out.err = ev.Run(ctx, name, src)
 	}()
 	finish := func(out outcome) (Result, error) {
 		cause := context.Cause(r.ctx)
@@ -239,9 +244,12 @@ func (i interruption) Traceback() []string {
 }
 func (i interruption) Unwrap() error { return i.error }
 
+// expressionName is how errors call a user_expression.
+const expressionName = "expression"
+
 // expression evaluates one of a request's user_expressions.
 func (s *Session) expression(r *run, ev Evaluator, expr string, held *lease) any {
-	result, err := s.runPatiently(r, ev, "expression", expr, held)
+	result, err := s.runPatiently(r, ev, expressionName, expr, held)
 	if err == nil && !result.HasValue {
 		err = errors.New("it has no value")
 	}

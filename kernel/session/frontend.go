@@ -39,17 +39,7 @@ func (f frontend) Kernel() string {
 
 // Cell names the cell that runs, as front-ends do that know several, and the run of it.
 func (f frontend) Cell() (cell, run string) {
-	r := f.notebook.session.current.Load()
-	if r == nil {
-		return "", ""
-	}
-	var m struct {
-		Cell string `json:"cellId"`
-	}
-	if json.Unmarshal(r.request.Metadata, &m) != nil {
-		m.Cell = ""
-	}
-	return m.Cell, r.request.Header.ID
+	return f.notebook.Cell()
 }
 
 // inForms lets a value show itself while its session is there: a verb's value reads what it shows from the store.

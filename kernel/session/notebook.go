@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"banter/dsl/event"
+	"banter/kernel/wire"
 )
 
 // Notebook is what a cell can do to the notebook that it stands in. Its methods may be called from any goroutine of a
@@ -114,13 +115,18 @@ func (n *Notebook) Cell() (cell, run string) {
 	if r == nil {
 		return "", ""
 	}
+	return cellOf(r.request), r.request.Header.ID
+}
+
+// cellOf is the id that a front-end gives the cell that it asks to run. It is empty where the front-end knows no cells.
+func cellOf(m *wire.Message) string {
 	var about struct {
 		Cell string `json:"cellId"`
 	}
-	if json.Unmarshal(r.request.Metadata, &about) != nil {
+	if json.Unmarshal(m.Metadata, &about) != nil {
 		about.Cell = "" // it is of another type: a front-end's own
 	}
-	return clip(about.Cell, 256), r.request.Header.ID
+	return clip(about.Cell, 256)
 }
 
 // Page opens the front-end's pager with a text when the cell has ended.
