@@ -55,7 +55,7 @@ func (s *Session) sound(l loaded, from, to time.Duration) (Sound, error) {
 	if from >= to {
 		return Sound{}, fmt.Errorf("nothing lies between %s and %s of a recording of %s", clock(from), clock(to), clock(length))
 	}
-	samples, err := decodeSpan(s.ctx, l.files.recording, media.Options{Track: l.info.Recording.Track}, from, to)
+	samples, err := decodeSpan(s.ctx, l.files.recording, l.info.Recording.listen(), from, to)
 	if err != nil {
 		return Sound{}, err
 	}

@@ -49,6 +49,12 @@ type Recording struct {
 	SampleRate int         `json:"sample_rate"` // Hz, as stored
 	Channels   int         `json:"channels"`
 	Track      int         `json:"track"`
+	Channel    int         `json:"channel,omitempty"` // the one heard, counted from 1; 0: the mean of all
+}
+
+// listen says what of the recording is heard.
+func (r Recording) listen() media.Options {
+	return media.Options{Track: r.Track, Channel: media.Channel(r.Channel)}
 }
 
 // Duration is how long the recording is.
@@ -120,10 +126,12 @@ type loadOptions struct {
 	chatMap map[string]string
 
 	// These enter the key.
-	Track  int  `json:"track"`
-	Strict bool `json:"strict"`
-	Clock  chat.ClockOptions
-	Emotes []chat.EmoteCode
+	Track    int    `json:"track"`
+	Language string `json:"language,omitempty"`
+	Channel  int    `json:"channel,omitempty"`
+	Strict   bool   `json:"strict"`
+	Clock    chat.ClockOptions
+	Emotes   []chat.EmoteCode
 }
 
 // ChatMap gives recordings their chat logs, where names do not say it: from the recording's path, or the stream's id, to the
@@ -134,6 +142,16 @@ func ChatMap(chatOf map[string]string) LoadOption {
 
 // Track chooses the audio track of recordings with several, counted from 0.
 func Track(n int) LoadOption { return loadOption(func(o *loadOptions) { o.Track = n }) }
+
+// TrackLanguage takes only the audio tracks that are tagged with a language, by its code of ISO 639 such as en or deu; Track
+// then counts over these.
+func TrackLanguage(code string) LoadOption {
+	return loadOption(func(o *loadOptions) { o.Language = code })
+}
+
+// Channel hears one channel of the recordings, such as 1 for the left and 2 for the right, where each has a speaker of its
+// own. Without it the mean of all channels is heard.
+func Channel(n int) LoadOption { return loadOption(func(o *loadOptions) { o.Channel = n }) }
 
 // Strict makes a malformed record in a chat log an error. Without it such records are counted, shown and left out.
 func Strict() LoadOption { return loadOption(func(o *loadOptions) { o.Strict = true }) }
@@ -270,16 +288,17 @@ func (s *Session) load(f found, o loadOptions, without forgotten) (loaded, error
 }
 
 func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, without forgotten, inputs map[string]memo.File) error {
-	info, err := media.ProbeWith(ctx, f.recording, media.Options{Track: o.Track})
+	info, err := media.ProbeWith(ctx, f.recording, media.Options{Track: o.Track, Language: o.Language, Channel: media.Channel(o.Channel)})
 	if err != nil {
 		return err
 	}
 	stream := Stream{ID: f.id, Warnings: info.Warnings, Recording: Recording{
 		SHA256: inputs["recording"].Digest, Bytes: inputs["recording"].Size, Container: info.Container, Codec: info.Codec,
-		DurationMS: info.Duration.Milliseconds(), SampleRate: info.SampleRate, Channels: info.Channels, Track: info.Track,
+		DurationMS: info.Duration.Milliseconds(), SampleRate: info.SampleRate, Channels: info.Channels, Track: info.Track, Channel: o.Channel,
 	}}
-	if n := len(info.Tracks); n > 1 && o.Track == 0 {
-		stream.Warnings = append(stream.Warnings, fmt.Sprintf("the recording has %d audio tracks and the first is taken: choose another by Track(1)", n))
+	if n := len(info.Tracks); n > 1 && o.Track == 0 && o.Language == "" {
+		stream.Warnings = append(stream.Warnings, fmt.Sprintf("the recording has %d audio tracks and the first is taken: choose another by Track or TrackLanguage: %s",
+			n, media.ListTracks(info.Tracks)))
 	}
 	var messages []chat.Message
 	var gone map[string]bool // ids of messages that are forgotten

@@ -2,7 +2,9 @@ package dsl
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -267,6 +269,62 @@ func TestWhatLoadNotes(t *testing.T) {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing says %q:\n%s", want, all)
 		}
+	}
+}
+
+// TestLoadHearsOneChannel loads a recording with a speaker on each channel.
+func TestLoadHearsOneChannel(t *testing.T) {
+	l := newLab(t, "s")
+	const rate, frames = 16000, 1600
+	body := make([]byte, 0, 4*frames)
+	for i := range frames {
+		body = binary.LittleEndian.AppendUint16(body, uint16(int16(8000*math.Sin(2*math.Pi*500*float64(i)/rate))))
+		body = append(body, 0, 0) // the right channel is silent
+	}
+	head := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x02\x00")
+	head = binary.LittleEndian.AppendUint32(head, rate)
+	head = binary.LittleEndian.AppendUint32(head, 4*rate)
+	head = append(head, "\x04\x00\x10\x00data"...)
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(body)))
+	path := filepath.Join(t.TempDir(), "two.wav")
+	l.write(path, string(head)+string(body))
+	session, err := Open(Config{Store: l.store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	level := func(o ...LoadOption) float64 {
+		var sum float64
+		err := session.Run(t.Context(), func() error {
+			stream := Load(path, o...).list[0]
+			x, err := decodeSpan(t.Context(), path, stream.info.Recording.listen(), 0, 100*time.Millisecond)
+			for _, v := range x {
+				sum += math.Abs(float64(v)) / frames
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	both, left, right := level(), level(Channel(1)), level(Channel(2))
+	if left < 0.1 || right != 0 || math.Abs(both-left/2) > 1e-3 {
+		t.Errorf("levels: left %.3f, right %.3f, both %.3f", left, right, both)
+	}
+	for _, c := range []struct {
+		o    LoadOption
+		says string
+	}{
+		{Channel(3), "there is no channel 3: the track has 2"},
+		{Track(1), "track 1 does not exist: the recording has track 0 (pcm_s16le, 16000 Hz, 2 channels, no language given)"},
+		{TrackLanguage("de"), "track 0 of those in the language de does not exist"},
+	} {
+		err := session.Run(t.Context(), func() error { Load(path, c.o); return nil })
+		if err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("got %v", err)
+		}
+		t.Log(err)
 	}
 }
 

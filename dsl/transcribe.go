@@ -208,11 +208,14 @@ func (s *Session) transcribe(l loaded, o speech.Options, engine string) (memo.Ma
 		Varies: "whisper.cpp's arithmetic rounds differently on other processors"}.
 		With("input.recording", file.Digest).With("track", l.info.Recording.Track).With("model", identityOf(o.Model)).
 		With("options", plain).With("engine", engine)
+	if c := l.info.Recording.Channel; c != 0 {
+		step = step.With("channel", c)
+	}
 	if o.VAD != nil {
 		step = step.With("vad", identityOf(*o.VAD))
 	}
 	return s.do(step, func(ctx context.Context, d *memo.Draft) error {
-		audio, err := media.Open(ctx, l.files.recording, media.Options{Track: l.info.Recording.Track})
+		audio, err := media.Open(ctx, l.files.recording, l.info.Recording.listen())
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,17 @@ const (
 	Right                // the second channel
 )
 
+// check holds the channel against those of a track.
+func (c Channel) check(in Info) error {
+	if c >= 0 && int(c) <= in.Channels {
+		return nil
+	}
+	return &problem.Error{
+		Err: fmt.Errorf("there is no channel %d: the track has %d, counted from 1", c, in.Channels),
+		Fix: "choose another channel, or mix them by naming none",
+	}
+}
+
 // Decoder says who decodes.
 type Decoder int
 
@@ -109,6 +120,9 @@ func ProbeWith(ctx context.Context, path string, opt Options) (Info, error) {
 	if file != nil {
 		file.Close()
 	}
+	if err := opt.Channel.check(info); err != nil {
+		return Info{}, asProblem("probe", path, err)
+	}
 	return info, nil
 }
 
@@ -139,11 +153,8 @@ func newReader(ctx context.Context, path string, src source, opt Options) (*Read
 	if channels < 1 || channels > 64 {
 		return nil, fmt.Errorf("%d channels are out of range", channels)
 	}
-	if opt.Channel < 0 || int(opt.Channel) > info.Channels {
-		return nil, &problem.Error{
-			Err: fmt.Errorf("there is no channel %d: the track has %d", opt.Channel, info.Channels),
-			Fix: "choose another channel, or mix them",
-		}
+	if err := opt.Channel.check(info); err != nil {
+		return nil, err
 	}
 	const block = 4096 // frames taken from the decoder at once
 	return &Reader{

@@ -22,7 +22,7 @@ func chooseTrack(tracks []Track, opt Options) (int, error) {
 			b, err := base(t.Language)
 			return err == nil && b == want
 		}
-		what = "track %d in the language " + opt.Language + " does not exist: the recording has %s"
+		what = "track %d of those in the language " + opt.Language + " does not exist: the recording has %s"
 	}
 	left := opt.Track
 	for i, t := range tracks {
@@ -34,7 +34,7 @@ func chooseTrack(tracks []Track, opt Options) (int, error) {
 		}
 		left--
 	}
-	return 0, &problem.Error{Err: fmt.Errorf(what, opt.Track, listTracks(tracks)), Fix: "choose one of these; tracks are counted from 0"}
+	return 0, &problem.Error{Err: fmt.Errorf(what, opt.Track, ListTracks(tracks)), Fix: "choose one of these; tracks are counted from 0"}
 }
 
 // base is the language of a code of two or three letters: en, eng and en-US are one, ger and deu, too.
@@ -49,8 +49,8 @@ func base(code string) (language.Base, error) {
 	return language.Base{}, fmt.Errorf("%s is no language", code)
 }
 
-// listTracks describes the tracks: track 0 (opus, 48000 Hz, 2 channels, eng, "Game").
-func listTracks(tracks []Track) string {
+// ListTracks describes tracks in a line: track 0 (opus, 48000 Hz, 2 channels, eng, "Game").
+func ListTracks(tracks []Track) string {
 	const listed = 20
 	var all []string
 	for i, t := range tracks[:min(len(tracks), listed)] {

@@ -28,7 +28,7 @@ func TestChooseTrack(t *testing.T) {
 		{"en", 0, 2, ""},
 		{"EN", 1, 3, ""},
 		{"", 5, 0, `track 5 does not exist: the recording has track 0 (aac, 48000 Hz, 2 channels, und, "Game"), track 1 (aac, 48000 Hz, 1 channel, ger)`},
-		{"en", 2, 0, "track 2 in the language en does not exist"},
+		{"en", 2, 0, "track 2 of those in the language en does not exist"},
 		{"fr", 0, 0, "track 4 (mp3, 44100 Hz, 1 channel, no language given)"},
 		{"english", 0, 0, "names no language"},
 		{"und", 0, 0, "names no language"},
