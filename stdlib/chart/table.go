@@ -274,7 +274,7 @@ $ table {border-collapse: collapse; table-layout: auto; width: 100%; margin: 0; 
 $ th {text-align: left; font-weight: 600; color: var(--banter-c2); border-bottom: 1px solid var(--banter-c4); padding: 6px 12px 6px 0; white-space: nowrap; background: none}
 $ td {text-align: left; vertical-align: top; padding: 6px 12px 6px 0; border-bottom: 1px solid var(--banter-c3); background: none; overflow-wrap: break-word; max-width: 240px}
 $ td.wide {min-width: 180px; max-width: none; overflow-wrap: anywhere}
-$ tr {background: none}
+$ tr {background: none !important}
 $ th.right, $ td.right {text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap}
 $ small {display: block; color: var(--banter-c2); font-size: 11px}
 $ th[aria-sort] {color: var(--banter-c1)}
