@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"banter/dsl/memo"
+	"banter/internal/problem"
 	"banter/internal/progress"
 	"banter/internal/worker/native"
 	"banter/stdlib/media"
@@ -270,6 +271,10 @@ func Words(streams Streams, pattern string) Transcripts {
 			}
 			defer f.Close()
 			t, err := speech.Import(f)
+			var p *problem.Error
+			if errors.As(err, &p) {
+				p.Path = paths[i]
+			}
 			if err != nil {
 				return err
 			}

@@ -155,6 +155,20 @@ func TestImport(t *testing.T) {
 		{"OpenAI", openAI, FormatOpenAI, "en", "The@100-300 s0 t0; beach@300-900 s0 t0; was@2000-2200 s1 t0; busy@2200-3000 s1 t0; "},
 		{"captions that roll", youTube, FormatVTT, "", "hello@1000-1500 s0 t0; dear@1500-2000 s0 t0; chat@2000-3000 s0 t0; and@3010-3500 untimed s1 t0; you@3500-5000 s1 t0; "},
 		{"WebVTT with voices", voices, FormatVTT, "", "Is@62500-62928 untimed s0 t0; it@62928-63357 untimed s0 t0; <done>?@63357-64500 untimed s0 t0; Yes@360000000-360001000 untimed s1 t1; "},
+		{"scores that are no numbers", `{"segments": [{"start": 1, "end": 2, "avg_logprob": -Infinity, "words": [
+			{"word": "\"NaN", "start": 1, "end": 1.5, "score": NaN}, {"word": "b", "start": NaN, "end": NaN}]}], "language": "en"}`,
+			FormatWhisperX, "en", "\"NaN@1000-1500 s0 t0; b@1500-2000 untimed s0 t0; "},
+		{"characters in pieces", "{\"transcription\": [{\"offsets\": {\"from\": 0, \"to\": 900}, \"text\": \" so \U0001F600 caf\u00e9\", \"tokens\": [" +
+			"{\"text\": \" so\", \"offsets\": {\"from\": 0, \"to\": 300}, \"p\": 1}, {\"text\": \" \xf0\x9f\", \"offsets\": {\"from\": 300, \"to\": 400}, \"p\": 1}, " +
+			"{\"text\": \"\x98\x80\", \"offsets\": {\"from\": 400, \"to\": 500}, \"p\": 1}, {\"text\": \" caf\", \"offsets\": {\"from\": 500, \"to\": 700}, \"p\": 1}, " +
+			"{\"text\": \"\u00e9\", \"offsets\": {\"from\": 700, \"to\": 900}, \"p\": 1}]}]}",
+			FormatWhisperCPP, "", "so@0-300 p1.00 s0 t0; \U0001F600@300-500 p1.00 s0 t0; caf\u00e9@500-900 p1.00 s0 t0; "},
+		{"times before zero, out of order, over each other", `{"segments": [{"start": 5, "end": 6, "words": [{"word": "late", "start": 5, "end": 6}]},
+			{"start": -0.5, "end": 5.5, "words": [{"word": "a", "start": -0.5, "end": 0.5}, {"word": "b", "start": 0.2, "end": 0.1}]}]}`,
+			FormatWhisperX, "", "a@0-500 s0 t0; b@200-200 s0 t0; late@5000-6000 s1 t0; "},
+		{"WebVTT of Windows with a header", "\ufeffWEBVTT - stream\r\nKind: captions\r\nX-TIMESTAMP-MAP=LOCAL:00:00:00.000,MPEGTS:900000\r\n\r\nNOTEBOOK\r\n100:00:01.000 --> 100:00:02.000 line:0\r\nhi\r\n\r\nNOTE\tx\r\nnot this\r\n\r\n",
+			FormatVTT, "", "hi@360001000-360002000 untimed s0 t0; "},
+		{"SRT that is cut off in a text", "1\n00:00:01,000 --> 00:00:03,000\nHel", FormatSRT, "", "Hel@1000-3000 untimed s0 t0; "},
 		{"SRT", subRip, FormatSRT, "", subRipWords},
 		{"SRT in UTF-16", string(wide), FormatSRT, "", subRipWords},
 	} {
@@ -188,6 +202,22 @@ func TestImportRefuses(t *testing.T) {
 	} {
 		if got, err := Import(strings.NewReader(text)); err == nil {
 			t.Errorf("%s is taken: %+v", name, got)
+		}
+	}
+}
+
+// TestImportErrors holds what people read against what is wrong.
+func TestImportErrors(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"cut off":            {"{\"segments\": [\n  {\"start\": 1,", `import transcript at line 2, byte 14: the JSON is cut off here (write or fetch the file again)`},
+		"a comma too much":   {"{\"segments\": [\n  {\"start\": 1,}\n]}", `import transcript at line 2, byte 15: this is no JSON: invalid character '}' looking for beginning of object key string`},
+		"text for a number":  {`{"segments": [{"start": "1", "end": 2}]}`, `import transcript at line 1, byte 28: "segments.start" is a JSON string, where the format has another kind of value`},
+		"cue times cut off":  {"1\n00:00:01,000 --> 00:0", `import transcript: line 2: these are no cue times: "00:00:01,000 --> 00:0"`},
+		"words cut off":      {`[{"word": "a", "start": 0, `, `read reference words at line 1, byte 26: the JSON is cut off here (write or fetch the file again)`},
+		"a segment's no end": {`{"segments": [{"start": 0, "end": NaN, "text": "x"}]}`, `import transcript: segment 1 has no start or no end`},
+	} {
+		if _, err := Import(strings.NewReader(c.text)); err == nil || err.Error() != c.want {
+			t.Errorf("%s:\ngot  %v\nwant %s", name, err, c.want)
 		}
 	}
 }
@@ -230,7 +260,7 @@ func TestEmptyCueBeforeACue(t *testing.T) {
 }
 
 func FuzzImport(f *testing.F) {
-	for _, text := range []string{whisperX, whisperCPP, openAI, youTube, voices, subRip, `[{"word":"a","start":0,"end":1}]`} {
+	for _, text := range []string{whisperX, whisperCPP, openAI, youTube, voices, subRip, `[{"word":"a","start":0,"end":1}]`, `{"segments":[{"start":NaN,"end":-Infinity}]}`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

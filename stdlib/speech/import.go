@@ -3,7 +3,6 @@ package speech
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -36,6 +35,10 @@ const (
 // segment's.
 func Import(r io.Reader) (*Transcript, error) {
 	fail := func(err error) (*Transcript, error) {
+		var p *problem.Error
+		if errors.As(err, &p) {
+			return nil, &problem.Error{Op: "import transcript", At: p.At, Err: p.Err, Fix: p.Fix}
+		}
 		return nil, &problem.Error{Op: "import transcript", Err: err}
 	}
 	data, err := readLimited(r)
@@ -114,6 +117,20 @@ func (p *piece) share(text string) {
 			End:   p.start + time.Duration(span*float64(at+n)/float64(total)),
 		})
 		at += n
+	}
+}
+
+// mend takes the words from the text where characters are broken: whisper.cpp writes a character that its tokens part, such
+// as an emoji, in pieces that are no text.
+func (p *piece) mend(text string) {
+	fields := strings.Fields(text)
+	if len(fields) != len(p.words) {
+		return
+	}
+	for i := range p.words {
+		if strings.ContainsRune(p.words[i].Text, utf8.RuneError) {
+			p.words[i].Text = fields[i]
+		}
 	}
 }
 
@@ -246,7 +263,7 @@ func (f *flexible) UnmarshalJSON(b []byte) error {
 
 func importJSON(data []byte) (*Transcript, error) {
 	var f jsonFile
-	if err := json.Unmarshal(data, &f); err != nil {
+	if err := decodeJSON(data, &f); err != nil {
 		return nil, err
 	}
 	switch {
@@ -417,6 +434,7 @@ func importCPP(f *jsonFile) (*Transcript, error) {
 		if p.words = kept; len(kept) == 0 {
 			p.share(s.Text)
 		}
+		p.mend(s.Text)
 		p.fill()
 		b.segments = append(b.segments, p)
 	}
@@ -464,7 +482,7 @@ func importCues(text string, vtt bool) (*Transcript, error) {
 	var b builder
 	lines := strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text), "\n")
 	for i := 0; i < len(lines); i++ {
-		if vtt && (strings.HasPrefix(lines[i], "NOTE") || lines[i] == "STYLE" || lines[i] == "REGION") {
+		if vtt && notCue(lines[i]) {
 			for i < len(lines) && strings.TrimSpace(lines[i]) != "" {
 				i++
 			}
@@ -501,6 +519,12 @@ func importCues(text string, vtt bool) (*Transcript, error) {
 		b.unroll()
 	}
 	return b.transcript(format, "", 0)
+}
+
+// notCue reports whether a line begins a block of WebVTT that is no cue: NOTE with or without text behind it, STYLE, REGION.
+func notCue(line string) bool {
+	word, _, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
+	return word == "NOTE" || (word == "STYLE" || word == "REGION") && strings.TrimSpace(line) == word
 }
 
 // cueWords reads a cue's text. The text after a time tag lasts until the next tag.

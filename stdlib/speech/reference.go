@@ -1,7 +1,6 @@
 package speech
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,10 @@ import (
 // of stream time. Where "sentence" is given too, each sentence becomes a segment.
 func ReadReference(r io.Reader) (*Transcript, error) {
 	fail := func(err error) (*Transcript, error) {
+		var p *problem.Error
+		if errors.As(err, &p) {
+			return nil, &problem.Error{Op: "read reference words", At: p.At, Err: p.Err, Fix: p.Fix}
+		}
 		return nil, &problem.Error{Op: "read reference words", Err: err}
 	}
 	data, err := readLimited(r)
@@ -27,7 +30,7 @@ func ReadReference(r io.Reader) (*Transcript, error) {
 		Start    *float64 `json:"start"`
 		End      *float64 `json:"end"`
 	}
-	if err := json.Unmarshal(data, &rows); err != nil {
+	if err := decodeJSON(data, &rows); err != nil {
 		return fail(err)
 	}
 	if len(rows) == 0 {

@@ -1,0 +1,76 @@
+package speech
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"banter/internal/problem"
+)
+
+// decodeJSON reads JSON as speech tools write it. Python's json writes NaN and Infinity, which JSON does not have: they
+// become null, a value that is not given.
+func decodeJSON(data []byte, into any) error {
+	data = withoutNaN(data)
+	err := json.Unmarshal(data, into)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		at := min(max(syntax.Offset-1, 0), int64(len(data)))
+		p := &problem.Error{At: place(data, at), Err: fmt.Errorf("this is no JSON: %w", err)}
+		if rest := bytes.TrimSpace(data[at:]); len(rest) <= 1 {
+			p.Err, p.Fix = errors.New("the JSON is cut off here"), "write or fetch the file again"
+		}
+		return p
+	case errors.As(err, &kind):
+		return &problem.Error{At: place(data, kind.Offset),
+			Err: fmt.Errorf("%q is a JSON %s, where the format has another kind of value", kind.Field, kind.Value)}
+	}
+	return err
+}
+
+// place is where a byte stands, in lines from 1 and bytes of the line from 1.
+func place(data []byte, at int64) string {
+	before := data[:min(max(at, 0), int64(len(data)))]
+	return fmt.Sprintf("line %d, byte %d", 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n'))
+}
+
+// withoutNaN writes null for NaN, Infinity and -Infinity that stand outside of strings. What it returns has the same lines.
+func withoutNaN(data []byte) []byte {
+	if !bytes.Contains(data, []byte("NaN")) && !bytes.Contains(data, []byte("Infinity")) {
+		return data
+	}
+	out := make([]byte, 0, len(data))
+	quoted := false
+	for i := 0; i < len(data); i++ {
+		c := data[i]
+		switch {
+		case quoted && c == '\\' && i+1 < len(data):
+			out = append(out, c)
+			i++
+			c = data[i]
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		default:
+			if n := len(notANumber(data[i:])); n > 0 {
+				out = append(out, "null"...)
+				i += n - 1
+				continue
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func notANumber(b []byte) string {
+	for _, word := range []string{"NaN", "Infinity", "-Infinity"} {
+		if bytes.HasPrefix(b, []byte(word)) {
+			return word
+		}
+	}
+	return ""
+}
