@@ -107,6 +107,46 @@ func TestShuffledChatKeepsNothing(t *testing.T) {
 	}
 }
 
+// The last sentences of a stream are answered after its end, where there is no chat: that they go unanswered is no sign of
+// another lag, under which earlier messages would happen to fit them.
+func TestNoJumpWhereChatEnds(t *testing.T) {
+	s := synth.Make(synth.Config{Seed: 905, Minutes: 4, Lag: []align.TruthLag{{From: 0, Lag: 7}, {From: 0.5, Lag: 11}},
+		Delay: synth.Delay{Law: "lognormal", Median: 2.6, Spread: 0.5}, Rate: 60, Spam: 0.1, Talk: 0.08, ASR: 0.05})
+	lag := run(t, align.Options{}, s.Input).Streams[0].Lag
+	if last := lag[len(lag)-1]; last.From > s.Length-30*time.Second {
+		t.Errorf("the lag is said to jump to %v at %v of %v", last.Lag, last.From, s.Length)
+	}
+}
+
+// A quiet chat shares few words with the speech; the whole model tells whether it belongs to it.
+func TestQuietChatIsLinkedOrNot(t *testing.T) {
+	if testing.Short() {
+		t.Skip("fits a dozen permuted chats for each stream")
+	}
+	linked, chance := 0, 0
+	for seed := uint64(30); seed < 34; seed++ {
+		s := synth.Make(synth.Config{Seed: seed, Minutes: 15, Lag: []align.TruthLag{{Lag: 8}},
+			Delay: synth.Delay{Law: "lognormal", Median: 2.6, Spread: 0.5}, Rate: 8, Spam: 0.1, Talk: 0.08, ASR: 0.05})
+		foreign := synth.Make(synth.Config{Seed: 1000 + seed, Minutes: 15, Lag: []align.TruthLag{{Lag: 8}},
+			Delay: synth.Delay{Law: "lognormal", Median: 2.6, Spread: 0.5}, Rate: 8, Spam: 0.1, Talk: 0.08, ASR: 0.05})
+		r := run(t, align.Options{}, s.Input, align.Input{Stream: "foreign", Transcript: foreign.Input.Transcript, Messages: s.Input.Messages})
+		for _, st := range r.Streams {
+			switch n := len(kept(st.Pairs, 0.1)); {
+			case st.Stream == "foreign":
+				if n > 0 {
+					chance++
+				}
+			case n > 0:
+				linked++
+			}
+			t.Logf("%s: link score %.1f, %d pairs", st.Stream, st.Diagnostics.LinkScore, len(kept(st.Pairs, 0.1)))
+		}
+	}
+	if linked < 4 || chance > 1 {
+		t.Errorf("of 4 quiet chats %d are linked to their own speech and %d to another's", linked, chance)
+	}
+}
+
 func TestCommonShiftChangesTimesOnly(t *testing.T) {
 	s := stream(20, 4)
 	before := run(t, align.Options{}, s.Input)

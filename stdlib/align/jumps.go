@@ -7,8 +7,67 @@ import (
 )
 
 // jumpCost is what a jump of the lag has to pay, in nats, for its place and height: the more linked messages there are, the
-// more places it could have had (Schwarz 1978).
-func jumpCost(links []linked) float64 { return 0.95 * math.Log(float64(len(links)+2)) }
+// more places it could have had (Schwarz 1978), and far jumps are rarer than near ones.
+func jumpCost(links []linked, height float64) float64 {
+	const near = 6.0 // s
+	return 0.95*math.Log(float64(len(links)+2)) + math.Log1p(height*height/(near*near)) - 0.25
+}
+
+// jumpCosts is what all jumps of a curve pay.
+func jumpCosts(links []linked, curve []piece) float64 {
+	sum := 0.0
+	for u := 1; u < len(curve); u++ {
+		sum += jumpCost(links, curve[u].lag-curve[u-1].lag)
+	}
+	return sum
+}
+
+// coverage says how many answers a lag makes one expect. A source whose answers would come after the chat's end, or before
+// its beginning, has none to expect; one that a lag brings among the chat has to show them (the exposure of a Poisson process).
+type coverage struct {
+	tr          *track
+	f           *density
+	first, last float64 // targets lie between
+	answers     float64 // linked answers that a source has, where chat covers all of them
+}
+
+// covers is the share of a source's answers that fall into the chat under a lag.
+func (c *coverage) covers(j int, lag float64) float64 {
+	arrive := c.tr.src[j].end + lag
+	return c.f.between(c.first-arrive, c.last-arrive)
+}
+
+// expected is the number of linked answers to the sources [lo, hi).
+func (c *coverage) expected(lo, hi int, lagOf func(j int32) float64) float64 {
+	sum := 0.0
+	for j := lo; j < hi; j++ {
+		sum += c.covers(j, lagOf(int32(j)))
+	}
+	return c.answers * sum
+}
+
+// coverage counts the answers of linked targets under the present curve.
+func (l *learner) coverage(tr *track, links []linked) *coverage {
+	c := &coverage{tr: tr, f: l.m.f[tr.number]}
+	if n := len(tr.tgt); n > 0 {
+		c.first, c.last = tr.tgt[0].t, tr.tgt[n-1].t
+	}
+	found := 0.0
+	for i := range links {
+		sum := 1.0
+		for k := range links[i].links {
+			x := &links[i].links[k]
+			sum += x.w * c.f.reaction(x.x-lagAt(tr.curve, tr.src[x.src].end), x.told)
+		}
+		found += links[i].weight * (1 - 1/sum)
+	}
+	covered := 0.0
+	for j := range tr.src {
+		covered += c.covers(j, lagAt(tr.curve, tr.src[j].end))
+	}
+	c.answers = found / math.Max(1, covered)
+	return c
+}
 
 // resegment looks for jumps that shared words alone did not show: it splits a piece at the source, and gives the part
 // before or after it the lag, that explain all linked messages best, as long as a split pays for itself.
@@ -29,7 +88,7 @@ func (l *learner) resegment(tr *track, posts []scored) {
 	}
 	l.trace(tr, wide, lo, hi)
 	for range most {
-		if !l.split(tr, wide, of, lo, hi) {
+		if !l.split(tr, wide, of, l.coverage(tr, wide), lo, hi) {
 			return
 		}
 	}
@@ -70,8 +129,10 @@ func (l *learner) trace(tr *track, wide []linked, lo, hi float64) {
 		}
 	}
 	was := tr.curve
+	cov := l.coverage(tr, wide)
 	cost := func() float64 {
-		return l.logLik(tr, wide, func(j int32) float64 { return lagAt(tr.curve, tr.src[j].end) }) - jumpCost(wide)*float64(len(tr.curve)-1)
+		lagOf := func(j int32) float64 { return lagAt(tr.curve, tr.src[j].end) }
+		return l.logLik(tr, wide, lagOf) - cov.expected(0, len(tr.src), lagOf) - jumpCosts(wide, tr.curve)
 	}
 	before := cost()
 	tr.setCurve(curve)
@@ -82,7 +143,7 @@ func (l *learner) trace(tr *track, wide []linked, lo, hi float64) {
 }
 
 // split makes the best split of any piece, if it is worth it.
-func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float64) bool {
+func (l *learner) split(tr *track, wide []linked, of [][][2]int32, cov *coverage, lo, hi float64) bool {
 	const smallest = 8.0 // s; a shorter piece is not looked for
 	f := l.m.f[tr.number]
 	value := func(x *link, lag float64) float64 {
@@ -132,6 +193,7 @@ func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float6
 					if side == 1 {
 						j, place = b-1-n, b-a-1-n
 					}
+					g -= cov.answers * (cov.covers(j, lag) - cov.covers(j, tr.curve[u].lag))
 					for _, at := range of[j] {
 						m := &wide[at[0]]
 						x := &m.links[at[1]]
@@ -145,23 +207,32 @@ func (l *learner) split(tr *track, wide []linked, of [][][2]int32, lo, hi float6
 				}
 			}
 		}
-		whole := gain[0][b-a]
+		whole, before := gain[0][b-a], jumpCosts(wide, tr.curve)
 		for n := 1; n < b-a; n++ {
 			short := math.Min(tr.src[a+n-1].end-tr.src[a].start, tr.src[b-1].end-tr.src[a+n].start) < smallest
-			if g := gain[0][n] + gain[1][n] - whole; g > best.gain && !short && math.Abs(at[0][n]-at[1][n]) >= 1 {
+			if short || math.Abs(at[0][n]-at[1][n]) < 1 {
+				continue
+			}
+			g := gain[0][n] + gain[1][n] - whole - (jumpCosts(wide, splitAt(tr.curve, u, piece{lag: at[0][n]}, piece{lag: at[1][n]})) - before)
+			if g > best.gain {
 				best.gain, best.unit, best.at, best.before, best.after = g, u, a+n, at[0][n], at[1][n]
 			}
 		}
 	}
-	if best.gain < jumpCost(wide) {
+	if best.gain == 0 {
 		return false
 	}
-	curve := slices.Clone(tr.curve)
-	curve[best.unit].lag = best.before
-	curve = slices.Insert(curve, best.unit+1, piece{from: (tr.src[best.at-1].end + tr.src[best.at].end) / 2, lag: best.after,
-		lo: best.after - 1, hi: best.after + 1})
-	tr.setCurve(curve)
+	first := tr.curve[best.unit]
+	first.lag = best.before
+	tr.setCurve(splitAt(tr.curve, best.unit, first, piece{from: (tr.src[best.at-1].end + tr.src[best.at].end) / 2, lag: best.after,
+		lo: best.after - 1, hi: best.after + 1}))
 	return true
+}
+
+// splitAt is a curve with two pieces in place of its piece u.
+func splitAt(curve []piece, u int, first, second piece) []piece {
+	out := append(slices.Clone(curve[:u]), first, second)
+	return append(out, curve[u+1:]...)
 }
 
 // wideLinks gathers, for the targets that links would take, all sources that some lag in [lo, hi] would make candidates.
@@ -202,13 +273,14 @@ func (l *learner) wideLinks(tr *track, posts []scored, lo, hi float64) []linked 
 	return out
 }
 
-// moveChangePoints drops pieces that the links do not support and puts each jump between the two sources where the links
-// fit best.
+// moveChangePoints drops pieces that the links do not support and puts each jump where the links have it: a jump lies between
+// two sources, and each gap is as likely as it is long and as the links fit.
 func (l *learner) moveChangePoints(tr *track, links []linked) {
 	if len(tr.curve) < 2 || len(links) == 0 {
 		return
 	}
 	l.prune(tr, links)
+	cov := l.coverage(tr, links)
 	curve := slices.Clone(tr.curve)
 	for u := 1; u < len(curve); u++ {
 		lo := sourceAfter(tr, curve[u-1].from)
@@ -221,10 +293,10 @@ func (l *learner) moveChangePoints(tr *track, links []linked) {
 		}
 		now := sourceAfter(tr, curve[u].from)
 		lo, hi = max(lo, now-40), min(hi, now+40)
-		best, bestLL := now, math.Inf(-1)
 		touched := touching(links, int32(lo), int32(hi))
+		post := make([]float64, hi-lo+1)
 		for k := lo; k <= hi; k++ {
-			ll := l.logLik(tr, touched, func(j int32) float64 {
+			lagOf := func(j int32) float64 {
 				switch {
 				case int(j) < lo || int(j) >= hi:
 					return lagAt(curve, tr.src[j].end)
@@ -232,19 +304,21 @@ func (l *learner) moveChangePoints(tr *track, links []linked) {
 					return curve[u-1].lag
 				}
 				return curve[u].lag
-			})
-			ll -= 0.01 * math.Abs(float64(k-now))
-			if ll > bestLL {
-				best, bestLL = k, ll
 			}
+			ll := l.logLik(tr, touched, lagOf) - cov.expected(lo, hi, lagOf)
+			from, to := tr.gap(k)
+			post[k-lo] = ll + math.Log(math.Max(0.05, to-from)) - 0.01*math.Abs(float64(k-now))
 		}
-		switch {
-		case best == 0:
-			curve[u].from = tr.src[0].start
-		case best == len(tr.src):
-			curve[u].from = tr.src[best-1].end + 1
-		default:
-			curve[u].from = (tr.src[best-1].end + tr.src[best].end) / 2
+		// half of the posterior lies before the median, which errs least
+		all, before := logSumExp(post), 0.0
+		for k := lo; k <= hi; k++ {
+			p := math.Exp(post[k-lo] - all)
+			if before+p >= 0.5 || k == hi {
+				from, to := tr.gap(k)
+				curve[u].from = from + (to-from)*math.Min(1, (0.5-before)/math.Max(p, 1e-9))
+				break
+			}
+			before += p
 		}
 	}
 	slices.SortStableFunc(curve[1:], func(a, b piece) int { return cmp.Compare(a.from, b.from) })
@@ -259,6 +333,17 @@ func (l *learner) moveChangePoints(tr *track, links []linked) {
 		}
 		m.unit = pieceOf(tr.curve, tr.src[m.links[best].src].end)
 	}
+}
+
+// gap gives the bounds between which the lag jumps when source k is the first with the new one.
+func (tr *track) gap(k int) (from, to float64) {
+	switch n := len(tr.src); {
+	case k == n:
+		return tr.src[n-1].end + 1, tr.src[n-1].end + 2
+	case k == 0:
+		return tr.src[0].start, tr.src[0].end
+	}
+	return tr.src[k-1].end, tr.src[k].end
 }
 
 // touching gives the linked targets with a candidate among the sources [lo, hi).
@@ -282,9 +367,13 @@ func sourceAfter(tr *track, t float64) int {
 
 // prune removes pieces whose loss costs less likelihood than a jump is worth.
 func (l *learner) prune(tr *track, links []linked) {
-
+	cov := l.coverage(tr, links)
+	worth := func(curve []piece) float64 {
+		lagOf := func(j int32) float64 { return lagAt(curve, tr.src[j].end) }
+		return l.logLik(tr, links, lagOf) - cov.expected(0, len(tr.src), lagOf) - jumpCosts(links, curve)
+	}
 	for len(tr.curve) > 1 {
-		base := l.logLik(tr, links, func(j int32) float64 { return lagAt(tr.curve, tr.src[j].end) })
+		base := worth(tr.curve)
 		bestLoss := math.Inf(1)
 		var best []piece
 		for u := range tr.curve {
@@ -299,13 +388,13 @@ func (l *learner) prune(tr *track, links []linked) {
 				default:
 					continue
 				}
-				loss := base - l.logLik(tr, links, func(j int32) float64 { return lagAt(curve, tr.src[j].end) })
+				loss := base - worth(curve)
 				if loss < bestLoss {
 					best, bestLoss = curve, loss
 				}
 			}
 		}
-		if bestLoss > jumpCost(links) {
+		if bestLoss > 0 {
 			return
 		}
 		tr.setCurve(best)

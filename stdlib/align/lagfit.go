@@ -50,7 +50,7 @@ const (
 )
 
 // earlyShares are the shares of early reactions on the grid. Laws that differ in nothing else stand side by side.
-var earlyShares = []float64{0, 0.2, 0.4, 0.6}
+var earlyShares = []float64{0, 0.25, 0.5, 0.75}
 
 func (l *learner) lawGrid() []gridLaw {
 	if l.grid != nil {
@@ -202,13 +202,13 @@ func (l *learner) surface(tr *track, links []linked, grid []gridLaw, fixed bool)
 			f := grid[g].f
 			for _, k := range steps {
 				shift := l.shiftOf(now, grid[g].law, k, fixed)
-				var end, early float64
+				var end, change float64
 				for _, y := range x {
-					e, b := f.moments(y.x-shift, y.told)
-					end, early = end+y.w*e, early+y.w*b
+					e, c := f.moments(y.x-shift, y.told)
+					end, change = end+y.w*e, change+y.w*c
 				}
 				for e, share := range earlyShares {
-					out[m.unit][(g+e)*n+k] += m.weight * math.Log(1+(1-share)*end+share*early)
+					out[m.unit][(g+e)*n+k] += m.weight * math.Log(1+end+share*change)
 				}
 			}
 		}

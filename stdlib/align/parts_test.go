@@ -2,6 +2,8 @@ package align
 
 import (
 	"bytes"
+	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"testing"
@@ -242,5 +244,90 @@ func TestCalibrateFindsKnownOdds(t *testing.T) {
 		if math.Abs(got-want) > 0.1 {
 			t.Errorf("at %v: %.3f, want %.3f", x, got, want)
 		}
+	}
+}
+
+// Whatever people react to, the delays of their answers have mass 1, but for the little that lies beyond the table.
+func TestReactionsAreDensities(t *testing.T) {
+	for _, early := range []float64{0, 0.4, 1} {
+		d := newDensity(law{mu: 0.9, sigma: 0.5, early: early}, -4, 20, 0.1)
+		for _, told := range []float64{-1, 0, 0.1, 0.5, 1.2} {
+			const h = 0.01
+			mass := 0.0
+			for x := d.lo; x < d.hi; x += h {
+				mass += h * d.reaction(x, told)
+			}
+			if math.Abs(mass-1) > 0.01 {
+				t.Errorf("early %v, told %v s before the end: mass %v", early, told, mass)
+			}
+		}
+		if got := d.between(1, 3); math.Abs(got-numeric(d, 1, 3)) > 0.005 {
+			t.Errorf("mass from 1 to 3 s: %v, want %v", got, numeric(d, 1, 3))
+		}
+	}
+}
+
+// numeric is the mass of the reactions to an utterance's end from a to b.
+func numeric(d *density, a, b float64) float64 {
+	const h = 0.001
+	mass := 0.0
+	for x := a + h/2; x < b; x += h {
+		mass += h * d.at(x)
+	}
+	return mass
+}
+
+// An answer that repeats a word said before the end tells where people react.
+func TestEarlyReactionsCountFromTheRepeatedWord(t *testing.T) {
+	end, early := newDensity(law{mu: 0.9, sigma: 0.3}, -4, 20, 0.1), newDensity(law{mu: 0.9, sigma: 0.3, early: 1}, -4, 20, 0.1)
+	usual := math.Exp(0.9)
+	if a, b := end.reaction(usual-1, 1), early.reaction(usual-1, 1); b < 2*a {
+		t.Errorf("a second before the usual delay, to a word a second before the end: %v, to the end %v", b, a)
+	}
+	if a, b := end.reaction(usual-1, 0), early.reaction(usual-1, 0); b > 2*a {
+		t.Errorf("to the last word there is no early reaction: %v against %v", b, a)
+	}
+}
+
+func TestFarJumpsCostMore(t *testing.T) {
+	links := make([]linked, 100)
+	for i, h := range []float64{0, 2, 8, 30} {
+		if i > 0 && jumpCost(links, h) <= jumpCost(links, h/4) || jumpCost(links, h) != jumpCost(links, -h) {
+			t.Errorf("a jump of %v s costs %v", h, jumpCost(links, h))
+		}
+	}
+	if jumpCost(links, 5) <= jumpCost(links[:10], 5) {
+		t.Error("with more messages a jump has more places and must cost more")
+	}
+}
+
+// Authors are put into classes by how much they write, all streams of a crowd together.
+func TestAuthorsByHowMuchTheyWrite(t *testing.T) {
+	var in []*Input
+	for _, id := range []string{"a", "b"} {
+		s := &Input{Stream: id, Transcript: transcript(word("hello", 0, 1))}
+		for author, n := range map[string]int{"once": 0, "twice": 1, "often": 9, "always": 500} {
+			if author == "once" && id == "a" {
+				n = 1
+			}
+			for i := range n {
+				s.Messages = append(s.Messages, chat.Message{ID: author + fmt.Sprint(i), Time: time.Duration(i) * time.Second, Author: chat.Author{ID: author, Name: author}, Text: "hi"})
+			}
+		}
+		in = append(in, s)
+	}
+	opt, err := Options{}.withDefaults(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCorpus(in, &opt)
+	got := map[string]uint8{}
+	for _, tr := range c.tracks {
+		for _, m := range tr.tgt {
+			got[tr.in.Messages[m.index].Author.ID] = c.habit[m.author]
+		}
+	}
+	if want := map[string]uint8{"once": 0, "twice": 1, "often": 4, "always": habits - 1}; !maps.Equal(got, want) {
+		t.Errorf("classes %v, want %v", got, want)
 	}
 }
