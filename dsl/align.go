@@ -102,6 +102,9 @@ func Embedder(model string) AlignOption {
 // discovery rate at that confidence. All messages with any candidate are kept: Filter is what drops.
 func Align(words Transcripts, options ...AlignOption) Pairs {
 	s := current()
+	if len(words.list) == 0 {
+		fail("align", "", memo.ErrNeverMade)
+	}
 	var chosen alignOptions
 	for _, set := range options {
 		set(&chosen)

@@ -90,7 +90,7 @@ func Eval(t Tuned, data Data, options ...EvalOption) Evaluation {
 		set.eval(&o)
 	}
 	held := Holdout(data)
-	model, err := models.Resolve(s.ctx, t.base)
+	model, err := t.model(s.ctx)
 	if err != nil {
 		fail("eval", t.base, err)
 	}
@@ -171,7 +171,7 @@ func (s *Session) evalInto(ctx context.Context, d *memo.Draft, t Tuned, held Row
 	if err != nil {
 		return err
 	}
-	model, err := models.Resolve(ctx, t.base)
+	model, err := t.model(ctx)
 	if err != nil {
 		return err
 	}

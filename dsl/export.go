@@ -33,6 +33,8 @@ func Export(v Exportable, name string, options ...ExportOption) {
 	}
 	var err error
 	switch {
+	case m.Key == "":
+		err = memo.ErrNeverMade
 	case !tuned && len(options) > 0:
 		err = fmt.Errorf("a %T has one form: Merged, GGUF, Ollama, SystemPrompt and Measured are for what Train gives", v)
 	case tuned && (o.Form != "" || filepath.Ext(name) == "" || filepath.Base(name) == "README.md"):

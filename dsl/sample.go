@@ -14,7 +14,6 @@ import (
 	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/generate"
 	"banter/stdlib/lm/llama"
-	"banter/stdlib/models"
 )
 
 // Samples are answers of a base model and of its adapter to the same prompts.
@@ -141,7 +140,7 @@ func Sample(t Tuned, options ...SampleOption) Samples {
 
 // answering is the step in which a base and its adapter answer, and the engine that computes the answers.
 func (s *Session) answering(verb, label string, t Tuned, options any) (memo.Step, llama.Engine, error) {
-	model, err := models.Resolve(s.ctx, t.base)
+	model, err := t.model(s.ctx)
 	if err != nil {
 		return memo.Step{}, nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	"banter/stdlib/lm/chattemplate"
 	"banter/stdlib/lm/generate"
 	"banter/stdlib/lm/llama"
-	"banter/stdlib/models"
 )
 
 // Talk is what Chat gives: a conversation with a trained model, or, as an option of Load, where the chat logs are.
@@ -155,7 +154,7 @@ func (s *Session) interview(t Tuned, o chatOptions) ([]Answered, error) {
 	if !ok {
 		return nil, errors.New("there is nobody here to talk with: give the turns, Chat(tuned, Say(\"Hi!\", \"And you?\")), or use recipe chat in a terminal")
 	}
-	model, err := models.Resolve(s.ctx, t.base)
+	model, err := t.model(s.ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -25,6 +25,14 @@ type Tuned struct {
 	step memo.Manifest
 }
 
+// model is the base that was trained.
+func (t Tuned) model(ctx context.Context) (models.Model, error) {
+	if t.step.Key == "" {
+		return models.Model{}, memo.ErrNeverMade
+	}
+	return models.Resolve(ctx, t.base)
+}
+
 // TrainOption changes how Train works.
 type TrainOption interface{ train(*trainOptions) }
 

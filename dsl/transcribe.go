@@ -87,6 +87,9 @@ func Transcribe(streams Streams, options ...TranscribeOption) Transcripts {
 	for _, set := range options {
 		set(&o)
 	}
+	if streams.Len() == 0 {
+		fail("transcribe", "", memo.ErrNeverMade)
+	}
 	resolved, err := s.speechOptions(o)
 	if err != nil {
 		fail("transcribe", o.model, err)
@@ -251,6 +254,9 @@ func writeTranscript(d *memo.Draft, t *speech.Transcript, warnings []string) err
 // transcript.json.
 func Words(streams Streams, pattern string) Transcripts {
 	s := current()
+	if streams.Len() == 0 {
+		fail("transcribe", pattern, memo.ErrNeverMade)
+	}
 	paths, err := transcriptFiles(streams, pattern)
 	if err != nil {
 		fail("transcribe", pattern, err)

@@ -149,8 +149,14 @@ type Output struct {
 	Size   int64  `json:"bytes"`
 }
 
+// ErrNeverMade says that a value is the zero value of its type, as where the cell that makes it was interrupted.
+var ErrNeverMade = errors.New("this value was never made: run the cell or the statement that makes it, to its end")
+
 // Output returns the digest of the output named name.
 func (m Manifest) Output(name string) (Output, error) {
+	if m.Key == "" {
+		return Output{}, ErrNeverMade
+	}
 	for _, o := range m.Outputs {
 		if o.Name == name {
 			return o, nil
