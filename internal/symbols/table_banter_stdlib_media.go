@@ -14,6 +14,7 @@ func init() {
 		return &Package{
 			Funcs: map[string]any{
 				"FFmpegVersion": p0.FFmpegVersion,
+				"ListTracks":    p0.ListTracks,
 				"Open":          p0.Open,
 				"Probe":         p0.Probe,
 				"ProbeWith":     p0.ProbeWith,
@@ -25,6 +26,7 @@ func init() {
 				"Info":    reflect.TypeFor[p0.Info](),
 				"Options": reflect.TypeFor[p0.Options](),
 				"Reader":  reflect.TypeFor[p0.Reader](),
+				"Span":    reflect.TypeFor[p0.Span](),
 				"Track":   reflect.TypeFor[p0.Track](),
 			},
 			Proxies: map[string]reflect.Type{},
