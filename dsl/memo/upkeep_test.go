@@ -378,3 +378,27 @@ func TestSharedStoreIsLookedAfter(t *testing.T) {
 		t.Error("no remote was verified")
 	}
 }
+
+// FuzzRoot reads roots that anybody may have written: a key that is none is let through never, and what was read is read
+// again from what is written of it.
+func FuzzRoot(f *testing.F) {
+	f.Add("")
+	f.Add("v1\nuntil \"2026-01-02T03:04:05Z\"\ndir \"/a\\n\\xff\"\nparam.fdr 0.1\n" + string(Sum([]byte("x"))) + "\n../../etc/passwd\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		r := parseRoot(text)
+		for _, k := range r.Keys {
+			if !Digest(k).Valid() {
+				t.Errorf("key %q was let through", k)
+			}
+		}
+		s := open(t, t.TempDir())
+		if err := s.SetRoot(r); err != nil {
+			t.Fatal(err)
+		}
+		again, ok, err := s.Root(r.Name)
+		slices.Sort(r.Keys)
+		if !ok || err != nil || again.Name != r.Name || !maps.Equal(again.About, r.About) || !slices.Equal(again.Keys, slices.Compact(r.Keys)) {
+			t.Errorf("%+v is read as %+v, %t, %v", r, again, ok, err)
+		}
+	})
+}
