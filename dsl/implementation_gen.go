@@ -4,19 +4,19 @@ package dsl
 
 // implementations holds the digest of the code behind each verb.
 var implementations = map[string]string{
-	"load":       "788ab7fad5ee249c266f371ca15a4c69c077200b901713eb155badfe4cefcc63",
+	"load":       "4d96b55084f50637adcac88a2263365b1593bda15f554e6c7231cf4d26d8af34",
 	"transcribe": "a0eb59c0471072c3652448191b11001a0bce5feeaa44193ba5f6069c21a087e7",
-	"align":      "d3fb1be0f59210411d3639860640fc3ad51abb5a3cf46f44c10cbf13928dd280",
-	"filter":     "2086bdb956d0c653c88add3a210fb33069441c0dea3dd3790cfa69d3c7d0102e",
-	"dataset":    "76615efb5f8a335bef500ebbae953f78a5557d1b1b14f22ec28ebaf7dfaf4dbc",
+	"align":      "76418358c83ca7186677268ae060bffbad338b5d6b968bec2cbdc42201df9c67",
+	"filter":     "d322e21754debcb8aa3267d1cd433f6b8fece991b692d63cd05a21e0fee55b99",
+	"dataset":    "95a27716d01fe9b8c3e620ef21c9c4ca026dc1b1769a159014a215ef902d31c6",
 	"plan":       "c56e2d11bb2339dee74f04c48475eebba520a9be1104c1c48e0bc1eec832391f",
 	"train":      "c56e2d11bb2339dee74f04c48475eebba520a9be1104c1c48e0bc1eec832391f",
 	"torch":      "2f52b9c99f0fce1a1b286ed58584e089ef63cb609c4924ff65809e026f10a517",
 	"base":       "2f52b9c99f0fce1a1b286ed58584e089ef63cb609c4924ff65809e026f10a517",
-	"eval":       "cfa9edb30e1154f63b6d4298baa83dee393d60ae11553e72662b0ed2df41c80e",
+	"eval":       "c8d0a30d0e3479fa334133b806005837e8513a1385697eb5a49769c6d877b1f8",
 	"sample":     "e2eba559357d4756ff9f14a29da00efecc73c78b12e4182a6237bd8ceccf20f6",
 	"chat":       "df1a7e26e5c3e9ccb07ae9c9cc3745a9c635bb502e394213ae7261cff40d34e7",
-	"export":     "5250dbc93c4c0c1a619d8ac4592adb161c952426ff9120cf9bb54a643e1a3758",
-	"review":     "14ddc4e76ffcb7b877a8529862c4ac871c8f6bfbba7f54b1172459419d5a7600",
-	"score":      "78f9cf79796b3223d12bb9db9aa74d9fe54f92b381571f83c43e75b9695290d2",
+	"export":     "02647e1992fd7d5de254988a4dc843ed8da45b881d456d5113e7053a9e91a1ab",
+	"review":     "58ecc26103ca64e7c72fdf919c1f998546d983d87cddd8ce66be03eab9930593",
+	"score":      "11f605f5fcbaa34dac1a18a373e86be6f62d164b3d5f2a2878fd2436386e04a6",
 }
