@@ -151,6 +151,7 @@ func TestAdversarialVerbs(t *testing.T) {
 		{"features left out in another order", said{options: []AlignOption{Without("text", "emote")}}, nil, said{options: []AlignOption{Without("emote", "text", "emote")}}, nil},
 		{"duration in other units", said{options: []AlignOption{SpeechWindow(10 * Second)}}, nil, said{options: []AlignOption{SpeechWindow(10000 * Millisecond)}}, nil},
 		{"float formatting in a rule", said{rules: []any{FDR.AtMost(0.10)}}, nil, said{rules: []any{FDR.AtMost(1e-1)}}, nil},
+		{"default said aloud: ranker", said{}, nil, said{options: []AlignOption{Ranker("logistic")}}, nil},
 		{"no hosts", said{}, nil, said{options: []AlignOption{Hosts()}}, nil},
 
 		// Options that do not
@@ -158,6 +159,7 @@ func TestAdversarialVerbs(t *testing.T) {
 		{"a fixed lag", said{}, nil, said{options: []AlignOption{Lag(5 * Second)}}, []string{"align", "filter"}},
 		{"another salt", said{}, nil, said{options: []AlignOption{Salt("x")}}, []string{"align", "filter"}},
 		{"salts that are no text", said{options: []AlignOption{Salt("\xff")}}, nil, said{options: []AlignOption{Salt("\xfe")}}, []string{"align", "filter"}},
+		{"another ranker", said{}, nil, said{options: []AlignOption{Ranker("trees")}}, []string{"align"}},
 		{"a host", said{}, nil, said{options: []AlignOption{Hosts("x")}}, []string{"align"}},
 		{"the other direction", said{}, nil, said{options: []AlignOption{ChatToSpeech()}}, []string{"align", "filter"}},
 		{"threshold of a rule", said{rules: []any{FDR.AtMost(0.5)}}, nil, said{rules: []any{FDR.AtMost(0.6)}}, []string{"filter"}},
@@ -301,7 +303,7 @@ func TestVerbsRefuse(t *testing.T) {
 			}
 		})
 	}
-	for name, o := range map[string]AlignOption{"window": Window(10*Second, 5*Second), "feature": Without("smell"), "speech window": SpeechWindow(time.Hour)} {
+	for name, o := range map[string]AlignOption{"window": Window(10*Second, 5*Second), "feature": Without("smell"), "ranker": Ranker("luck"), "speech window": SpeechWindow(time.Hour)} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := l.say(l.pairs([]AlignOption{o})); err == nil {
 				t.Error("this was taken")

@@ -87,6 +87,11 @@ func Without(features ...string) AlignOption {
 	return func(o *alignOptions) { o.Without = slices.Clone(features) }
 }
 
+// Ranker says what judges how well a message fits what was said: "logistic", a regression on a few features, or "trees", the
+// same corrected by boosted trees, which are grown on the streams themselves and used only where they judge stretches that
+// they did not see better.
+func Ranker(name string) AlignOption { return func(o *alignOptions) { o.Ranker = name } }
+
 // Salt goes into the hashes that stand for authors. Give a secret one before you publish a dataset.
 func Salt(secret string) AlignOption { return func(o *alignOptions) { o.Salt = secret } }
 

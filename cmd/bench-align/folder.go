@@ -45,7 +45,7 @@ func full(s align.Score, lagP95 time.Duration) scores {
 }
 
 // scoreFolder aligns the streams of a folder together and compares with their truth.
-func scoreFolder(ctx context.Context, dir string, out io.Writer) error {
+func scoreFolder(ctx context.Context, dir string, opt align.Options, out io.Writer) error {
 	streams, err := readStreams(ctx, dir)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func scoreFolder(ctx context.Context, dir string, out io.Writer) error {
 		in = append(in, s.input)
 		truth = append(truth, s.truth)
 	}
-	res, err := align.Align(ctx, in, align.Options{})
+	res, err := align.Align(ctx, in, opt)
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,9 @@ func scoreFolder(ctx context.Context, dir string, out io.Writer) error {
 		s := align.ScorePairs(r.Pairs, truth[i], keepRate)
 		fmt.Fprintf(out, "%s: %d messages, %d replies; precision %.3f, recall %.3f at FDR %.2g; AUC %.3f, ECE %.3f; lag within %.2f s for 95 %% of the time\n",
 			r.Stream, len(in[i].Messages), s.Replies, s.Precision, s.Recall, keepRate, s.AUC, s.ECE, align.Quantile(errors, 0.95).Seconds())
+		if d := r.Diagnostics.Ranker; d != nil {
+			fmt.Fprintf(out, "  %d trees: held-out loss falls by %.4f nats an answer (standard error %.4f), learned from %.0f answers\n", d.Trees, d.Gain, d.GainErr, d.Answers)
+		}
 		for _, p := range r.Lag {
 			fmt.Fprintf(out, "  lag from %v: %.2f s (%.2f to %.2f)\n", p.From.Round(10*time.Millisecond), p.Lag.Seconds(), p.Lo.Seconds(), p.Hi.Seconds())
 		}

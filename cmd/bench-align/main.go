@@ -14,6 +14,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+
+	"banter/stdlib/align"
 )
 
 func main() {
@@ -34,6 +36,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	minutes := flags.Float64("minutes", 20, "length of a stream")
 	speed := flags.Int("speed", 0, "measure time and memory with this many messages")
 	plots := flags.String("plots", "", "also write plots of all regimes into this folder")
+	ranker := flags.String("ranker", "", `what judges content: "logistic" or "trees"; empty is the default`)
 	workers := flags.Int("workers", 0, "goroutines; 0 is one a CPU")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -41,11 +44,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if *plots != "" && *only != "" {
 		return fmt.Errorf("-plots needs all regimes: leave -only out")
 	}
+	opt := align.Options{Workers: *workers, Ranker: *ranker}
 	switch {
 	case *dir != "":
-		return scoreFolder(ctx, *dir, out)
+		return scoreFolder(ctx, *dir, opt, out)
 	case *speed > 0:
-		return measureSpeed(ctx, *speed, *workers, out)
+		return measureSpeed(ctx, *speed, opt, out)
 	}
-	return table(ctx, *only, *first, *seeds, *minutes, *plots, out)
+	return table(ctx, opt, *only, *first, *seeds, *minutes, *plots, out)
 }

@@ -29,22 +29,22 @@ func plot(dir string, results map[string][]outcome) error {
 		return &problem.Error{Op: "write plots", Path: dir, Err: err}
 	}
 	for _, s := range sweeps {
-		curve := func(name string, of func(*outcome) float64) chart.Curve {
+		curve := func(name string, of func([]*outcome) float64) chart.Curve {
 			c := chart.Curve{Name: name, X: s.at}
 			for _, r := range s.regimes {
-				mean, lo, hi := bootstrap(results[r], of)
-				c.Y, c.Low, c.High = append(c.Y, mean), append(c.Low, lo), append(c.High, hi)
+				x, lo, hi := bootstrap(results[r], of)
+				c.Y, c.Low, c.High = append(c.Y, x), append(c.Low, lo), append(c.High, hi)
 			}
 			return c
 		}
-		f1 := []chart.Curve{curve("Banter", func(o *outcome) float64 { return o.ours.F1 })}
+		f1 := []chart.Curve{curve("Banter", mean(f1))}
 		for _, b := range align.BaselineNames() {
-			f1 = append(f1, curve(b, func(o *outcome) float64 { return o.baselines[b].F1 }))
+			f1 = append(f1, curve(b, mean(func(o *outcome) float64 { return o.baselines[b].F1 })))
 		}
 		quality := chart.Curves("Calibration and lag, by "+s.label, s.label, "",
-			curve("ECE", func(o *outcome) float64 { return o.ours.ECE }),
-			curve("lag within 0.5 s, share of the time", func(o *outcome) float64 { return o.lagWithin }),
-			curve("true precision at FDR 0.1", func(o *outcome) float64 { return o.ours.TruePrecision["0.1"] }))
+			curve("ECE", pooledECE),
+			curve("lag within 0.5 s, share of the time", mean(func(o *outcome) float64 { return o.lagWithin })),
+			curve("true precision at FDR 0.1", mean(func(o *outcome) float64 { return o.ours.TruePrecision["0.1"] })))
 		for name, c := range map[string]chart.Chart{"f1": chart.Curves("F1 at FDR 0.1, by "+s.label, s.label, "F1", f1...), "quality": quality} {
 			c.X.Log = s.log
 			c.Y.Min, c.Y.Max = 0, 1

@@ -54,10 +54,32 @@ func regimes(minutes float64) []regime {
 	return out
 }
 
-// column is one number of the table.
+// column is one number of the table: of streams, each weighing as much as the others or taken together.
 type column struct {
 	name string
-	of   func(r *outcome) float64
+	of   func(streams []*outcome) float64
+}
+
+// mean is the mean over streams.
+func mean(of func(*outcome) float64) func([]*outcome) float64 {
+	return func(streams []*outcome) float64 {
+		sum := 0.0
+		for _, o := range streams {
+			sum += of(o)
+		}
+		return sum / float64(len(streams))
+	}
+}
+
+// pooledECE is the calibration error of the pairs of all streams together. Ten bins of few pairs each differ from their
+// confidence by chance alone, so that the mean over short streams is mostly noise (Kumar, Liang and Ma 2019).
+func pooledECE(streams []*outcome) float64 {
+	var conf []float64
+	var right []bool
+	for _, o := range streams {
+		conf, right = append(conf, o.conf...), append(right, o.right...)
+	}
+	return align.ECE(conf, right, 10)
 }
 
 // outcome is one stream measured.
@@ -65,22 +87,29 @@ type outcome struct {
 	ours      align.Score
 	lagP95    time.Duration
 	lagWithin float64 // share of the time with an error below half a second
+	lagNear   float64 // the same below a second
 	baselines map[string]align.Score
+	conf      []float64 // confidence of each pair, and whether it is right
+	right     []bool
 }
 
 var columns = []column{
-	{"precision", func(o *outcome) float64 { return o.ours.Precision }},
-	{"recall", func(o *outcome) float64 { return o.ours.Recall }},
-	{"F1", func(o *outcome) float64 { return o.ours.F1 }},
-	{"AUC", func(o *outcome) float64 { return o.ours.AUC }},
-	{"ECE", func(o *outcome) float64 { return o.ours.ECE }},
-	{"true precision at FDR 0.05", func(o *outcome) float64 { return o.ours.TruePrecision["0.05"] }},
-	{"at 0.2", func(o *outcome) float64 { return o.ours.TruePrecision["0.2"] }},
-	{"lag within 0.5 s", func(o *outcome) float64 { return o.lagWithin }},
+	{"precision", mean(func(o *outcome) float64 { return o.ours.Precision })},
+	{"recall", mean(func(o *outcome) float64 { return o.ours.Recall })},
+	{"F1", mean(f1)},
+	{"AUC", mean(func(o *outcome) float64 { return o.ours.AUC })},
+	{"ECE", pooledECE},
+	{"ECE stream by stream", mean(func(o *outcome) float64 { return o.ours.ECE })},
+	{"true precision at FDR 0.05", mean(func(o *outcome) float64 { return o.ours.TruePrecision["0.05"] })},
+	{"at 0.2", mean(func(o *outcome) float64 { return o.ours.TruePrecision["0.2"] })},
+	{"lag within 0.5 s", mean(func(o *outcome) float64 { return o.lagWithin })},
+	{"within 1 s", mean(func(o *outcome) float64 { return o.lagNear })},
 }
 
+func f1(o *outcome) float64 { return o.ours.F1 }
+
 // table prints, and draws where plots names a folder, the scores of each regime: the mean over its streams and a 95 % bootstrap interval over the seeds.
-func table(ctx context.Context, only string, first uint64, seeds int, minutes float64, plots string, out io.Writer) error {
+func table(ctx context.Context, opt align.Options, only string, first uint64, seeds int, minutes float64, plots string, out io.Writer) error {
 	results := map[string][]outcome{}
 	fmt.Fprintf(out, "Streams of %.0f min, seeds %d to %d; mean [95 %% bootstrap interval]; precision, recall and F1 at FDR %.2g\n\n", minutes, first, first+uint64(seeds)-1, keepRate)
 	names := []string{"regime"}
@@ -97,7 +126,7 @@ func table(ctx context.Context, only string, first uint64, seeds int, minutes fl
 		for i := range outcomes {
 			c := g.config
 			c.Seed = first + uint64(i)
-			o, err := measure(ctx, c)
+			o, err := measure(ctx, c, opt)
 			if err != nil {
 				return fmt.Errorf("%s, seed %d: %w", g.name, c.Seed, err)
 			}
@@ -106,15 +135,14 @@ func table(ctx context.Context, only string, first uint64, seeds int, minutes fl
 		results[g.name] = outcomes
 		fmt.Fprintf(out, "| %s |", g.name)
 		for _, c := range columns {
-			mean, lo, hi := bootstrap(outcomes, c.of)
-			fmt.Fprintf(out, " %.3f [%.3f, %.3f] |", mean, lo, hi)
+			x, lo, hi := bootstrap(outcomes, c.of)
+			fmt.Fprintf(out, " %.3f [%.3f, %.3f] |", x, lo, hi)
 		}
 		fmt.Fprintln(out)
-		mean, _, _ := bootstrap(outcomes, func(o *outcome) float64 { return o.ours.F1 })
-		fmt.Fprintf(&versus, "| %s | %.3f |", g.name, mean)
+		all := pointers(outcomes)
+		fmt.Fprintf(&versus, "| %s | %.3f |", g.name, mean(f1)(all))
 		for _, b := range align.BaselineNames() {
-			mean, _, _ := bootstrap(outcomes, func(o *outcome) float64 { return o.baselines[b].F1 })
-			fmt.Fprintf(&versus, " %.3f |", mean)
+			fmt.Fprintf(&versus, " %.3f |", mean(func(o *outcome) float64 { return o.baselines[b].F1 })(all))
 		}
 		versus.WriteByte('\n')
 	}
@@ -125,9 +153,9 @@ func table(ctx context.Context, only string, first uint64, seeds int, minutes fl
 	return nil
 }
 
-func measure(ctx context.Context, c synth.Config) (*outcome, error) {
+func measure(ctx context.Context, c synth.Config, opt align.Options) (*outcome, error) {
 	s := synth.Make(c)
-	r, err := align.Align(ctx, []align.Input{s.Input}, align.Options{})
+	r, err := align.Align(ctx, []align.Input{s.Input}, opt)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +166,13 @@ func measure(ctx context.Context, c synth.Config) (*outcome, error) {
 		if e < 500*time.Millisecond {
 			o.lagWithin += 1 / float64(len(errors))
 		}
+		if e < time.Second {
+			o.lagNear += 1 / float64(len(errors))
+		}
+	}
+	o.right = align.Judge(st.Pairs, &s.Truth)
+	for i := range st.Pairs {
+		o.conf = append(o.conf, st.Pairs[i].Confidence)
 	}
 	for _, b := range align.BaselineNames() {
 		pairs, err := align.Baseline(b, s.Input, st.Lag)
@@ -149,34 +184,39 @@ func measure(ctx context.Context, c synth.Config) (*outcome, error) {
 	return o, nil
 }
 
-// bootstrap gives the mean over streams and its 95 % percentile interval (Efron 1979), with a fixed seed.
-func bootstrap(outcomes []outcome, of func(*outcome) float64) (mean, lo, hi float64) {
+// bootstrap gives a number of streams and its 95 % percentile interval over streams (Efron 1979), with a fixed seed.
+func bootstrap(outcomes []outcome, of func([]*outcome) float64) (x, lo, hi float64) {
 	const draws = 2000
 	r := rand.New(rand.NewPCG(1, 2))
-	x := make([]float64, len(outcomes))
-	for i := range outcomes {
-		x[i] = of(&outcomes[i])
-		mean += x[i] / float64(len(x))
-	}
-	means := make([]float64, draws)
-	for d := range means {
-		for range x {
-			means[d] += x[r.IntN(len(x))] / float64(len(x))
+	all := pointers(outcomes)
+	drawn, values := make([]*outcome, len(all)), make([]float64, draws)
+	for d := range values {
+		for i := range drawn {
+			drawn[i] = all[r.IntN(len(all))]
 		}
+		values[d] = of(drawn)
 	}
-	slices.Sort(means)
-	return mean, means[draws/40], means[draws-draws/40-1]
+	slices.Sort(values)
+	return of(all), values[draws/40], values[draws-draws/40-1]
+}
+
+func pointers(outcomes []outcome) []*outcome {
+	out := make([]*outcome, len(outcomes))
+	for i := range outcomes {
+		out[i] = &outcomes[i]
+	}
+	return out
 }
 
 // measureSpeed aligns a long stream and says what it cost.
-func measureSpeed(ctx context.Context, messages, workers int, out io.Writer) error {
+func measureSpeed(ctx context.Context, messages int, opt align.Options, out io.Writer) error {
 	const rate = 1_000_000.0 / 893 // messages a minute: a million beside 90,000 words at the pace of the made speech
 	minutes := float64(messages) / rate
 	s := synth.Make(synth.Config{Seed: 1, Minutes: minutes, Lag: []align.TruthLag{{From: 0, Lag: 7}, {From: 0.5, Lag: 11}},
 		Delay: synth.Delay{Law: "lognormal", Median: 2.6, Spread: 0.5}, Rate: rate, Answers: 0.5, Spam: 0.1, Talk: 0.08, ASR: 0.05})
 	runtime.GC()
 	begin := time.Now()
-	r, err := align.Align(ctx, []align.Input{s.Input}, align.Options{Workers: workers})
+	r, err := align.Align(ctx, []align.Input{s.Input}, opt)
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func (l *Lock) index(s LockedStep) {
 			}
 		case p.Name == "model" || p.Name == "vad" || p.Name == "base" || p.Name == "embedder":
 			l.Models = append(l.Models, LockedModel{s.name(), p.Name, p.Value})
-		case isInput && (s.Verb == "load" || s.Verb == "transcribe") && memo.Digest(p.Value).Valid():
+		case isInput && (s.Verb == "load" || s.Verb == "transcribe" || s.Verb == "recalibrate" && input == "labels") && memo.Digest(p.Value).Valid():
 			l.Inputs = append(l.Inputs, LockedInput{s.name(), input, memo.Digest(p.Value)})
 		}
 	}

@@ -78,7 +78,7 @@ func planOf(s *dsl.Session, file string, src []byte, cut bool) (plan, error) {
 }
 
 // callOf names the calls that do a verb's steps.
-var callOf = map[string][]string{"load": {"Load"}, "transcribe": {"Transcribe", "Words"}, "align": {"Align"}, "filter": {"Filter"}, "dataset": {"Dataset"},
+var callOf = map[string][]string{"load": {"Load"}, "transcribe": {"Transcribe", "Words"}, "align": {"Align"}, "filter": {"Filter"}, "recalibrate": {"Recalibrate"}, "dataset": {"Dataset"},
 	"plan": {"Train"}, "base": {"Train"}, "train": {"Train"}, "eval": {"Eval"}, "sample": {"Sample"}, "score": {"Score"}}
 
 // follow lists the verbs in a recipe's source behind the call that did the n-th step of a verb. It is what the text says:
@@ -89,7 +89,7 @@ func follow(file string, src []byte, verb string, n int) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	known := []string{"Load", "Transcribe", "Words", "Align", "Filter", "Dataset", "Train", "Eval", "Sample", "Score", "Export", "ExportSubtitles", "Report", "Gate"}
+	known := []string{"Load", "Transcribe", "Words", "Align", "Filter", "Recalibrate", "Dataset", "Train", "Eval", "Sample", "Score", "Export", "ExportSubtitles", "Report", "Gate"}
 	type call struct {
 		name string
 		end  token.Pos

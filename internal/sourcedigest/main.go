@@ -51,6 +51,7 @@ var verbs = []struct {
 	{"chat", []string{"talk.go", "conversation.go", "train.go"}, nil},
 	{"export", []string{"tunedexport.go", "train.go"}, nil},
 	{"review", []string{"review.go"}, nil},
+	{"recalibrate", []string{"recalibrate.go"}, nil},
 	{"score", []string{"score.go"}, nil},
 }
 

@@ -354,6 +354,9 @@ func (m *model) describe(tr *track, real []verdict, out *StreamResult) {
 	out.Delay = Delay{Law: fit.law.name(), Mu: fit.mu, Sigma: fit.sigma, Early: fit.early, Pi: pi, Background: (float64(len(tr.tgt)) - d.Answers) / math.Max(1, tr.last-tr.first),
 		LogLik: fit.logEvidence, OtherLaw: fit.other.name(), OtherLogL: fit.otherLog}
 	d.LinkScore = tr.linkScore
+	if m.c.opt.Ranker == TreeRanker {
+		d.Ranker = &m.ranked
+	}
 	note := func(format string, args ...any) { d.Notes = append(d.Notes, fmt.Sprintf(format, args...)) }
 	lag, z, err := tr.activityLag(-30, 60)
 	switch {

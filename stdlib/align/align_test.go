@@ -332,7 +332,7 @@ func TestNothingToPair(t *testing.T) {
 func TestRefusesBadOptions(t *testing.T) {
 	for _, o := range []align.Options{
 		{MaxWindow: time.Hour}, {DelayMin: 5 * time.Second, DelayMax: time.Second}, {LagMin: 2, LagMax: 1}, {Decoys: -1},
-		{Without: []string{"luck"}}, {FixedLag: []align.LagPiece{{From: 5}, {From: 5}}}, {Direction: 9},
+		{Without: []string{"luck"}}, {FixedLag: []align.LagPiece{{From: 5}, {From: 5}}}, {Direction: 9}, {Ranker: "luck"},
 	} {
 		if _, err := align.Align(t.Context(), nil, o); err == nil {
 			t.Errorf("%+v is taken", o)

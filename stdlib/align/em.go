@@ -31,6 +31,8 @@ type model struct {
 	weights weights
 	texts   [folds]*textModel // by fold of the target: learned without it, and without others where there are many
 	vectors *vectors
+	ranker  *ranker // nil where the logistic score stands alone
+	ranked  Ranker
 	platt   platt // from the log odds of the model to probabilities
 }
 
@@ -119,6 +121,9 @@ func (m *model) score(tr *track, t *target, from *track, shift float64, s *score
 		m.features(tr, t, &buf.of, from, src, &c.phi)
 		c.timing = math.Log(f.reaction(d, float64(c.phi.anchor)) + 1e-12)
 		c.content = m.weights.score(&c.phi)
+		if m.ranker != nil {
+			c.content += m.ranker.adds(m.ranker.partOf(tr, t.fold), &c.phi)
+		}
 		s.cand = append(s.cand, c)
 	}
 	s.odds = m.textsFor(t).odds(m.c, tr, t)

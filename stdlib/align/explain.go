@@ -80,6 +80,9 @@ func (r *Result) Explain(stream, pair int) (*Explanation, error) {
 	for k, name := range partNames {
 		out.Weights = append(out.Weights, FeatureWeight{name, m.weights.b[k]})
 	}
+	if m.ranker != nil {
+		out.Weights = append(out.Weights, FeatureWeight{TreeRanker, 1})
+	}
 	for i := range s.cand {
 		c := &s.cand[i]
 		src := &tr.src[c.src]
@@ -91,6 +94,10 @@ func (r *Result) Explain(stream, pair int) (*Explanation, error) {
 		}
 		for k, name := range partNames {
 			o.Features = append(o.Features, Contribution{name, c.phi.v[k], m.weights.b[k] * c.phi.v[k]})
+		}
+		if m.ranker != nil {
+			adds := c.content - m.weights.score(&c.phi)
+			o.Features = append(o.Features, Contribution{TreeRanker, adds, adds})
 		}
 		out.Candidates = append(out.Candidates, o)
 	}

@@ -193,6 +193,12 @@ func (l *learner) crossFit(ctx context.Context) error {
 		}
 	}
 	l.learn, l.m.texts = all, kept
+	if l.c.opt.Ranker == TreeRanker {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		l.m.ranker, l.m.ranked = l.fitTrees()
+	}
 	_, _, odds := l.expect()
 	l.m.platt = calibrate(odds, l.m.platt)
 	return nil

@@ -46,6 +46,9 @@ type Options struct {
 	// Without leaves features out: "overlap", "association", "semantic", "form", "address", "author", "text", "emote".
 	Without []string
 
+	// Ranker says what judges the content of a candidate. The default is LogisticRanker.
+	Ranker string
+
 	// Hosts are the streamer's own names in chat: a message that begins with one of them talks to the streamer.
 	Hosts []string
 
@@ -75,6 +78,12 @@ type LagPiece struct {
 	Lo   time.Duration // 95 % interval of Lag
 	Hi   time.Duration
 }
+
+// Rankers.
+const (
+	LogisticRanker = "logistic" // a logistic regression on a few features
+	TreeRanker     = "trees"    // the same, corrected by boosted trees where these judge held-out speech and chat better
+)
 
 const defaultSalt = "banter/align/author/1"
 
@@ -110,6 +119,9 @@ func (o Options) withDefaults(messages int) (Options, error) {
 	if o.LagMin == 0 && o.LagMax == 0 {
 		o.LagMin, o.LagMax = -30*time.Second, 60*time.Second
 	}
+	if o.Ranker == "" {
+		o.Ranker = LogisticRanker
+	}
 	if o.Salt == "" {
 		o.Salt = defaultSalt
 	}
@@ -128,6 +140,8 @@ func (o Options) withDefaults(messages int) (Options, error) {
 		return o, fmt.Errorf("lags from %v to %v: want bounds that rise, at most 20 min apart", o.LagMin, o.LagMax)
 	case o.Decoys < 1 || o.Decoys > 100:
 		return o, fmt.Errorf("%d decoys: want 1 to 100", o.Decoys)
+	case o.Ranker != LogisticRanker && o.Ranker != TreeRanker:
+		return o, fmt.Errorf("no ranker %q: there are %s and %s", o.Ranker, LogisticRanker, TreeRanker)
 	case o.Direction > ChatToSpeech:
 		return o, fmt.Errorf("direction %d is not known", o.Direction)
 	}

@@ -36,11 +36,12 @@ type Diagnostics struct {
 	Words      int            `json:"words"`
 	Utterances int            `json:"utterances"`
 	Messages   int            `json:"messages"`
-	Candidates int            `json:"candidates"`  // messages with any candidate
-	Classes    map[string]int `json:"classes"`     // messages by form
-	LinkScore  float64        `json:"link_score"`  // evidence for a link, in deviations of permuted chat: by shared words; for quiet chats by the whole model
-	ActivityAt time.Duration  `json:"activity_at"` // lag by the correlation of activity alone
-	ActivityZ  float64        `json:"activity_z"`  // how far that peak stands out
-	Answers    float64        `json:"answers"`     // expected messages that answer speech
+	Candidates int            `json:"candidates"`       // messages with any candidate
+	Classes    map[string]int `json:"classes"`          // messages by form
+	LinkScore  float64        `json:"link_score"`       // evidence for a link, in deviations of permuted chat: by shared words; for quiet chats by the whole model
+	ActivityAt time.Duration  `json:"activity_at"`      // lag by the correlation of activity alone
+	ActivityZ  float64        `json:"activity_z"`       // how far that peak stands out
+	Ranker     *Ranker        `json:"ranker,omitempty"` // where trees were asked for
+	Answers    float64        `json:"answers"`          // expected messages that answer speech
 	Notes      []string       `json:"notes"`
 }
