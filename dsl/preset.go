@@ -182,19 +182,11 @@ func (t *Training) time(ctx context.Context, o trainOptions) error {
 	return nil
 }
 
-// foundBase notes that the base of the last training foreseen is in the store in the form that it takes.
-func (s *Session) foundBase() {
+// amendForeseen changes the last training foreseen by what its dry run found since.
+func (s *Session) amendForeseen(amend func(*Training)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.trainings[len(s.trainings)-1].Rewrite = ""
-}
-
-// foundTraining notes that the last training foreseen is in the store.
-func (s *Session) foundTraining() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	last := &s.trainings[len(s.trainings)-1]
-	last.Stored = true
+	amend(&s.trainings[len(s.trainings)-1])
 }
 
 // foresee notes what a training would take, for a dry run.
@@ -223,9 +215,7 @@ func (s *Session) timeForeseen(why error, o trainOptions) {
 	if err := last.time(s.ctx, o); err != nil {
 		fail("train", o.base, err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.trainings[len(s.trainings)-1] = last
+	s.amendForeseen(func(t *Training) { t.Seconds = last.Seconds })
 }
 
 // String says in words what the training takes.

@@ -158,7 +158,7 @@ func Train(data Data, options ...TrainOption) Tuned {
 		fail("train", o.base, err)
 	}
 	if s.dry {
-		s.foundBase()
+		s.amendForeseen(func(t *Training) { t.Rewrite = "" }) // the base is in the store in the form that the engine takes
 	}
 	step := memo.Step{Verb: "train", Label: model.Name, Reads: []memo.Key{plan.Key}}.With("base", model.SHA256).With("options", o.Options)
 	for _, output := range plan.Outputs {
@@ -176,7 +176,7 @@ func Train(data Data, options ...TrainOption) Tuned {
 		fail("train", o.base, err)
 	}
 	if s.dry {
-		s.foundTraining()
+		s.amendForeseen(func(t *Training) { t.Stored = true })
 	}
 	return Tuned{rows, o.base, m}
 }

@@ -313,12 +313,11 @@ func parseRoot(text string) Root {
 		name, quoted, _ := strings.Cut(line, " ")
 		value, err := strconv.Unquote(quoted)
 		switch {
-		case err != nil:
 		case name == untilLine:
 			if r.Until, err = time.Parse(time.RFC3339, value); err != nil {
 				r.Until = time.Unix(0, 0) // whatever it says, it is not for ever
 			}
-		default:
+		case err == nil:
 			r.About[name] = value
 		}
 	}

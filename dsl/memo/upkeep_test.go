@@ -267,6 +267,14 @@ func TestKillAtEveryPointOfAChore(t *testing.T) {
 }
 
 // TestRootsEnd: gc keeps what a run needs until the run's time is over, and forgets the run then.
+func TestADamagedEndIsNotForEver(t *testing.T) {
+	for _, line := range []string{"until", "until soon", `until "2026-01-0`, `until "soon"`} {
+		if !parseRoot("run\n" + line + "\n").over() {
+			t.Errorf("%q keeps its steps for ever", line)
+		}
+	}
+}
+
 func TestRootsEnd(t *testing.T) {
 	s := open(t, t.TempDir())
 	ends := map[string]time.Time{"always": {}, "for now": time.Now().Add(time.Hour), "over": time.Now().Add(-time.Second)}
