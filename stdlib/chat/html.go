@@ -47,6 +47,9 @@ func readHTML(p *pass) error {
 				p.w.pos += i + len(commentClose)
 				break
 			}
+			if p.w.cut() != nil {
+				return nil
+			}
 			if p.w.eof {
 				p.w.pos = len(p.w.buf)
 				return p.malformed(position, number, errors.New("the file ends inside this message"))

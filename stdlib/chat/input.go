@@ -64,17 +64,20 @@ type input struct {
 	limits Limits
 	total  int64 // size of the file, 0 where it is not known
 	told   int64 // raw bytes at the last progress report
+	cut    error // where gzip data breaks off, once that is reached; nil in whole files
 }
 
-// meter counts what passes through it.
+// meter counts what passes through it, and remembers whether that came to its end.
 type meter struct {
-	r io.Reader
-	n int64
+	r     io.Reader
+	n     int64
+	ended bool
 }
 
 func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.n += int64(n)
+	m.ended = m.ended || errors.Is(err, io.EOF)
 	return n, err
 }
 
@@ -127,8 +130,15 @@ func (in *input) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := in.plain.Read(p)
-	if in.gz && err != nil && !errors.Is(err, io.EOF) {
-		err = &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n), Err: fmt.Errorf("damaged or truncated gzip data: %w", err), Fix: "download the file again"}
+	switch {
+	case !in.gz || err == nil || errors.Is(err, io.EOF):
+	case errors.Is(err, io.ErrUnexpectedEOF) && in.raw.ended:
+		// A half-downloaded file: what it holds is good. A source that fails before its own end is an error as ever, since
+		// the next attempt may well give more.
+		in.cut = fmt.Errorf("truncated gzip data: the file breaks off after %d bytes, which unpack to %d", in.raw.n, in.plain.n)
+		err = io.EOF
+	default:
+		err = &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n), Err: fmt.Errorf("damaged gzip data: %w", err), Fix: "download the file again"}
 	}
 	if in.plain.n > in.limits.Size {
 		return 0, &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n),
@@ -176,7 +186,8 @@ type window struct {
 	lines int64 // line breaks before buf[lined]
 	lined int   // at most pos
 	eof   bool
-	limit int // largest unread stretch, which is the largest record
+	limit int    // largest unread stretch, which is the largest record
+	in    *input // where the text comes from; nil if it cannot be cut
 }
 
 func newWindow(r io.Reader, record int) *window {
@@ -234,6 +245,14 @@ func (w *window) more() error {
 	return io.ErrNoProgress
 }
 
+// cut says where packed data breaks off, once the text before that is in memory; nil in whole files.
+func (w *window) cut() error {
+	if !w.eof || w.in == nil {
+		return nil
+	}
+	return w.in.cut
+}
+
 // fill reads on until n unread bytes are in memory or the text ends.
 func (w *window) fill(n int) error {
 	for len(w.rest()) < n && !w.eof {
@@ -254,6 +273,9 @@ func (w *window) lineBytes() ([]byte, bool, error) {
 			return bytes.TrimSuffix(line, []byte{'\r'}), true, nil
 		}
 		searched = len(w.rest())
+		if w.cut() != nil { // the rest of this line is missing
+			return nil, false, nil
+		}
 		if w.eof {
 			line := w.rest()
 			w.pos = len(w.buf)

@@ -250,6 +250,7 @@ func newPass(ctx context.Context, r io.Reader, total int64, opt Options) (*pass,
 		return nil, err
 	}
 	p := &pass{ctx: ctx, w: newWindow(in.text, limits.Record), opt: opt, limits: limits, facts: newFacts(opt), names: interner{}}
+	p.w.in = in
 	p.cur.depth = limits.Depth
 	p.scratch.value = make([]byte, 0, 256)
 	p.scratch.body = make([]byte, 0, 2048)
@@ -264,9 +265,27 @@ func (p *pass) run() error {
 	}
 	read, err := p.sniff()
 	if err != nil {
+		if cut := p.w.cut(); cut != nil { // too little is left to tell the format
+			return p.cutOff(cut)
+		}
 		return err
 	}
-	return read(p)
+	if err := read(p); err != nil {
+		return err
+	}
+	cut := p.w.cut()
+	switch {
+	case cut == nil:
+		return nil
+	case p.opt.Strict:
+		return p.cutOff(cut)
+	}
+	return p.malformed(p.w.offset(), p.w.line(), cut)
+}
+
+// cutOff places the end of packed data that breaks off.
+func (p *pass) cutOff(cut error) error {
+	return &problem.Error{At: fmt.Sprintf("line %d, byte %d", p.w.line(), p.w.offset()), Err: cut, Fix: "download the file again"}
 }
 
 // sniffed is how many bytes of text are looked at to find the format.

@@ -150,10 +150,14 @@ func (p *pass) ended(err error) error {
 	return err
 }
 
-// truncated counts the end of the text inside the document as one malformed record.
+// truncated counts the end of the text inside the document as one malformed record. Where packed data breaks off, run counts
+// that.
 func (p *pass) truncated(err error) error {
 	if !errors.Is(err, errTruncated) {
 		return err
+	}
+	if p.w.cut() != nil {
+		return nil
 	}
 	return p.malformed(p.w.offset(), p.w.line(), errTruncated)
 }
