@@ -250,12 +250,12 @@ func alignmentTable(streams []align.StreamSummary) grid {
 			}
 			low, high = min(low, piece.Lag), max(high, piece.Lag)
 		}
-		lag := chart.Cell{Text: fmt.Sprintf("%.1f s", low.Seconds()), Number: low.Seconds(), Sort: true}
+		lag := chart.Cell{Text: seconds(low.Seconds()), Number: low.Seconds(), Sort: true}
 		if len(st.Lag) > 1 {
-			lag.Text, lag.Detail = fmt.Sprintf("%.1f to %.1f s", low.Seconds(), high.Seconds()), plural(len(st.Lag), "piece")
+			lag.Text, lag.Detail = fmt.Sprintf("%s to %s", strings.TrimSuffix(seconds(low.Seconds()), " s"), seconds(high.Seconds())), plural(len(st.Lag), "piece")
 		}
 		median := st.Delay.Median().Seconds()
-		g.rows = append(g.rows, append(row, lag, chart.Cell{Text: fmt.Sprintf("%.1f s", median), Number: median, Sort: true}))
+		g.rows = append(g.rows, append(row, lag, chart.Cell{Text: seconds(median), Number: median, Sort: true}))
 	}
 	return g
 }
@@ -266,7 +266,7 @@ func pairTable(pairs []Pair, total int) grid {
 		{Name: "confidence", Right: true}, {Name: "FDR", Right: true}}, total: total}
 	for _, p := range pairs {
 		g.rows = append(g.rows, []chart.Cell{chart.TextCell(p.Stream), chart.TimeCell(p.SpeechStart), chart.TextCell(p.Speech), chart.TextCell(p.Response),
-			{Text: fmt.Sprintf("%.1f s", p.Delay.Seconds()), Number: p.Delay.Seconds(), Sort: true},
+			{Text: seconds(p.Delay.Seconds()), Number: p.Delay.Seconds(), Sort: true},
 			{Text: fmt.Sprintf("%.3f", p.Confidence), Number: p.Confidence, Sort: true}, {Text: fmt.Sprintf("%.3f", p.FDR), Number: p.FDR, Sort: true}})
 	}
 	return g

@@ -3,6 +3,7 @@ package dsl
 import (
 	"fmt"
 	"html"
+	"math"
 	"strings"
 
 	"banter/stdlib/chart"
@@ -78,7 +79,8 @@ func (p PairCard) columns() grid {
 	return g
 }
 
-func seconds(s float64) string { return fmt.Sprintf("%.1f s", s) }
+// seconds writes a duration to a tenth; what is nearest to none is 0.0, whatever its sign.
+func seconds(s float64) string { return fmt.Sprintf("%.1f s", math.Round(s*10)/10+0) }
 
 // roles are the names of what an author is on the channel.
 func roles(r chat.Roles) (names []string) {

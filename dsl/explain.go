@@ -57,7 +57,7 @@ func (e Explanation) String() string {
 	fmt.Fprintf(&b, "lag %.2f s (%.2f to %.2f), in force from %v; the message is %s by its form\n", e.Lag.Lag.Seconds(), e.Lag.Lo.Seconds(), e.Lag.Hi.Seconds(), e.Lag.From, e.Class)
 	const most = 5
 	for _, c := range e.Candidates[:min(len(e.Candidates), most)] {
-		fmt.Fprintf(&b, "  %.3f  %q, %.1f s before; timing %+.2f", c.Probability, c.Text, c.Delay.Seconds(), c.Timing)
+		fmt.Fprintf(&b, "  %.3f  %q, %s before; timing %+.2f", c.Probability, c.Text, seconds(c.Delay.Seconds()), c.Timing)
 		for _, f := range c.Features {
 			if f.Adds != 0 {
 				fmt.Fprintf(&b, ", %s %+.2f", f.Name, f.Adds)

@@ -98,7 +98,7 @@ func (c *cacheImportCmd) Run(ctx context.Context, s streams) error {
 		defer f.Close()
 		in = f
 	}
-	store, err := c.open(s)
+	store, err := c.create(s)
 	if err != nil {
 		return err
 	}

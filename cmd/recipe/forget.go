@@ -10,6 +10,7 @@ import (
 
 	"banter/dsl"
 	"banter/dsl/memo"
+	"banter/dsl/memo/bucket"
 	"banter/dsl/recipe"
 
 	"github.com/dustin/go-humanize"
@@ -36,7 +37,7 @@ func (c *forgetCmd) Run(ctx context.Context, s streams) error {
 				return err
 			}
 		}
-		if err := share(ctx, store, c.Shared); err != nil {
+		if err := share(ctx, store, c.Shared, bucket.OpenExisting); err != nil {
 			return err
 		}
 		return errors.Join(c.rebuild(ctx, s, store, whom), store.Close())
@@ -61,6 +62,9 @@ func (c *forgetCmd) rebuild(ctx context.Context, s streams, store *memo.Store, w
 		err = printJSON(s.out, r)
 	} else {
 		_, err = fmt.Fprintf(s.out, "removed %d steps and %d objects (%s)\n", r.Steps, r.Objects, humanize.IBytes(uint64(r.Bytes)))
+		if err == nil && len(r.Touched.Steps) == 0 {
+			err = r.Touched.Write(s.out)
+		}
 	}
 	if err != nil {
 		return err

@@ -242,7 +242,7 @@ func TestForgetRebuilds(t *testing.T) {
 	if text, _ := runRecipe(t, dsl.ExitDone, file, store, func(o *recipe.Options) { o.Params, o.Out, o.Shared = params, out, shared }); !strings.Contains(text, " 0 made") {
 		t.Errorf("the rebuilt recipe is not remembered:\n%s", text)
 	}
-	if text, code := command("forget", "--author", hash, "--rebuild"); code != dsl.ExitDone || !strings.Contains(text, "removed 0 steps") {
+	if text, code := command("forget", "--author", hash, "--rebuild"); code != dsl.ExitDone || !strings.Contains(text, "removed 0 steps") || !strings.Contains(text, hash+": forgotten before") {
 		t.Errorf("forgetting again: exit code %d:\n%s", code, text)
 	}
 

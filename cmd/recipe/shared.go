@@ -23,12 +23,15 @@ type meansShared struct {
 	Shared string `help:"Look after this bucket, which several stores share, and not after the store: a folder, or s3://BUCKET/PREFIX?region=REGION." placeholder:"URL"`
 }
 
+// bucketOpener opens what a URL or a folder's name says.
+type bucketOpener func(ctx context.Context, where string) (*bucket.Bucket, error)
+
 // share puts a bucket behind a store, if one is named.
-func share(ctx context.Context, store *memo.Store, where string) error {
+func share(ctx context.Context, store *memo.Store, where string, open bucketOpener) error {
 	if where == "" {
 		return nil
 	}
-	b, err := bucket.Open(ctx, where)
+	b, err := open(ctx, where)
 	if err == nil {
 		store.Share(b)
 	}
@@ -36,13 +39,13 @@ func share(ctx context.Context, store *memo.Store, where string) error {
 }
 
 // with opens the store with a bucket behind it, if one is named, for as long as use runs.
-func (f storeFlag) with(ctx context.Context, s streams, where string, use func(*memo.Store) error) error {
-	store, err := f.open(s)
+func with(ctx context.Context, s streams, openStore func(streams) (*memo.Store, error), openBucket bucketOpener, where string, use func(*memo.Store) error) error {
+	store, err := openStore(s)
 	if err != nil {
 		return err
 	}
-	if err := share(ctx, store, where); err != nil {
-		return err
+	if err := share(ctx, store, where, openBucket); err != nil {
+		return errors.Join(err, store.Close())
 	}
 	return errors.Join(use(store), store.Close())
 }
@@ -55,7 +58,7 @@ type cachePushCmd struct {
 }
 
 func (c *cachePushCmd) Run(ctx context.Context, s streams) error {
-	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+	return with(ctx, s, c.open, bucket.Open, c.Shared, func(store *memo.Store) error {
 		keys, err := (&cacheExportCmd{Keys: c.Keys}).steps(store)
 		if err != nil {
 			return err
@@ -79,7 +82,7 @@ type cachePullCmd struct {
 }
 
 func (c *cachePullCmd) Run(ctx context.Context, s streams) error {
-	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+	return with(ctx, s, c.create, bucket.OpenExisting, c.Shared, func(store *memo.Store) error {
 		all, taken, err := store.Pull(ctx)
 		if err != nil {
 			return err
@@ -94,7 +97,7 @@ func (c *cachePullCmd) Run(ctx context.Context, s streams) error {
 
 // gcShared removes from the shared store what is old and not wanted, or says what that is.
 func (c *cacheGcCmd) gcShared(ctx context.Context, s streams) error {
-	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+	return with(ctx, s, c.open, bucket.OpenExisting, c.Shared, func(store *memo.Store) error {
 		r, err := store.GCShared(ctx, memo.SharedGC{Older: time.Duration(c.OlderDays) * 24 * time.Hour, Steps: c.Steps, DryRun: !c.Yes})
 		if err != nil {
 			return err

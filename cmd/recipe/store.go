@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +17,9 @@ import (
 
 	"banter/dsl"
 	"banter/dsl/memo"
+	"banter/dsl/memo/bucket"
 	"banter/dsl/recipe"
+	"banter/internal/problem"
 
 	"github.com/dustin/go-humanize"
 )
@@ -33,7 +37,18 @@ func (f storeFlag) dir() string {
 	return dsl.DefaultStore()
 }
 
+// open opens the store for a command that looks into it: a folder that was named has to be there.
 func (f storeFlag) open(s streams) (*memo.Store, error) {
+	if dir := f.dir(); f.Store != "" {
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, &problem.Error{Op: "open store", Path: dir, Err: errors.New("there is no such folder"), Fix: "recipe run --store makes one; without --store, the project's is meant"}
+		}
+	}
+	return f.create(s)
+}
+
+// create opens the store for a command that brings something into it, and makes it where there is none.
+func (f storeFlag) create(s streams) (*memo.Store, error) {
 	return memo.Open(f.dir(), func(text string) { fmt.Fprintln(s.err, "warning:", text) })
 }
 
@@ -44,7 +59,11 @@ type verifyCmd struct {
 }
 
 func (c *verifyCmd) Run(ctx context.Context, s streams) error {
-	return c.with(ctx, s, c.Shared, func(store *memo.Store) error {
+	open := c.open
+	if c.Shared != "" { // nothing is looked for in the store
+		open = c.create
+	}
+	return with(ctx, s, open, bucket.OpenExisting, c.Shared, func(store *memo.Store) error {
 		if c.Shared != "" {
 			r, err := store.VerifyShared(ctx)
 			if err != nil {

@@ -33,6 +33,11 @@ type Touched struct {
 	Steps   []TouchedStep `json:"steps"`   // each after those that it reads
 	Recipes []string      `json:"recipes"` // whose last run needs one of the steps, or one that is no longer there
 
+	// Meant are the streams of the store, or the hashes of authors whom what was given as a hash names. They are looked for
+	// where nothing is touched, since then there may be a mistake.
+	Meant []string `json:"meant,omitempty"`
+	Gone  bool     `json:"gone,omitempty"` // they were forgotten before
+
 	salts []string // under which the author's hash was made
 }
 
@@ -57,7 +62,7 @@ func Forget(ctx context.Context, store *memo.Store, whom Whom) (*Touched, error)
 	for _, m := range all {
 		byKey[m.Key] = m
 	}
-	f := &forgetter{ctx: ctx, store: store, whom: whom, sent: map[message]bool{}}
+	f := &forgetter{ctx: ctx, store: store, whom: whom, sent: map[message]bool{}, meant: map[string]bool{}}
 	list := inOrder(byKey)
 	if whom.Author != "" {
 		if err := f.findAuthor(list); err != nil {
@@ -85,6 +90,9 @@ func Forget(ctx context.Context, store *memo.Store, whom Whom) (*Touched, error)
 		hit := len(step.Rows) > 0
 		switch {
 		case m.Verb == "load":
+			if whom.Stream != "" {
+				f.meant[m.Label] = true
+			}
 			hit = hit || whom.Stream != "" && m.Label == whom.Stream
 		case tables: // holds rows of theirs, or none
 		case m.Verb == "transcribe": // what was said, not who wrote
@@ -110,6 +118,14 @@ func Forget(ctx context.Context, store *memo.Store, whom Whom) (*Touched, error)
 		}
 	}
 	t.salts = f.salts
+	if len(t.Steps) == 0 {
+		t.Meant = slices.Sorted(maps.Keys(f.meant))
+		stones, err := store.Tombstones()
+		if err != nil {
+			return nil, err
+		}
+		t.Gone = slices.ContainsFunc(stones, func(s memo.Tombstone) bool { return s.Author == whom.Author && s.Stream == whom.Stream })
+	}
 	return t, nil
 }
 
@@ -126,6 +142,7 @@ type forgetter struct {
 	whom  Whom
 	sent  map[message]bool // the author's
 	salts []string         // under which one of these has the author's hash
+	meant map[string]bool  // see Touched.Meant
 }
 
 // findAuthor finds the messages that an author's hash stands for, under each salt that a stored step used.
@@ -149,8 +166,14 @@ func (f *forgetter) findAuthor(list []memo.Manifest) error {
 			return err
 		}
 		for i := range messages {
+			author := &messages[i].Author
+			named := f.whom.Author == author.ID || strings.EqualFold(f.whom.Author, author.Login) || strings.EqualFold(f.whom.Author, author.Name)
 			for _, salt := range salts {
-				if align.AuthorHash(salt, &messages[i].Author) == f.whom.Author {
+				hash := align.AuthorHash(salt, author)
+				if named {
+					f.meant[hash] = true
+				}
+				if hash == f.whom.Author {
 					f.sent[message{m.Label, messages[i].ID}] = true
 					used[salt] = true
 				}
@@ -236,7 +259,18 @@ func (t *Touched) Write(w io.Writer) error {
 		who = "stream " + t.Stream
 	}
 	if len(t.Steps) == 0 {
-		_, err := fmt.Fprintf(w, "nothing in this store is of %s\n", who)
+		hint := "an author is named by the hash that author_hash in the tables has"
+		switch {
+		case t.Gone:
+			hint = "forgotten before, and left out by Load since then"
+		case len(t.Meant) > 0 && t.Stream != "":
+			hint = "it has " + some(t.Meant)
+		case len(t.Meant) > 0:
+			hint = fmt.Sprintf("whom chat knows as %s, the tables know as %s", t.Author, some(t.Meant))
+		case t.Stream != "":
+			hint = "it has no streams"
+		}
+		_, err := fmt.Fprintf(w, "nothing in this store is of %s: %s\n", who, hint)
 		return err
 	}
 	fmt.Fprintf(w, "%d steps hold something of %s, or were made of it\n", len(t.Steps), who)
@@ -255,6 +289,15 @@ func (t *Touched) Write(w io.Writer) error {
 	}
 	_, err := fmt.Fprintln(w, outside)
 	return err
+}
+
+// some are the first few names of a list.
+func some(names []string) string {
+	const most = 8
+	if n := len(names); n > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // WriteOutside says what a removal did not reach.

@@ -210,7 +210,7 @@ func ClockCurve(title string, spans []ClockSpan, driftPPM float64) Chart {
 			s.Low, s.High = append(s.Low, at.y), append(s.High, at.y+p.Spread.Seconds())
 		}
 		if n := len(s.Y); i > 0 {
-			c.Marks = append(c.Marks, Mark{At: p.From.Seconds(), Label: fmt.Sprintf("%+.1f s", s.Y[n-2]-s.Y[n-3]), Tone: Orange})
+			c.Marks = append(c.Marks, Mark{At: p.From.Seconds(), Label: fmt.Sprintf("%+.1f s", math.Round(10*(s.Y[n-2]-s.Y[n-3]))/10+0), Tone: Orange})
 		}
 		messages += p.Messages
 	}

@@ -3,6 +3,7 @@ package chart
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 
@@ -150,6 +151,9 @@ func layout(c Chart) *scene {
 	series := prepare(c.Series)
 	top = s.legend(series, top, width)
 	top += 12
+	if slices.ContainsFunc(c.Marks, func(m Mark) bool { return !m.Horizontal && m.Label != "" }) {
+		top += labelSize // marks are named above the plot, where no curve runs through their names
+	}
 
 	x, y := scales(c, series)
 	bottom := height - 14
@@ -547,15 +551,12 @@ func (s *scene) marks(marks []Mark, x, y *scale) {
 		s.line([]point{{at, y.b - 2}, {at, y.a}}, toneRole(tone), 1.4, 1, Dashed)
 		label := clean(m.Label, maxLabel)
 		w := textWidth(label, labelSize)
-		from, anchor := at+5, 0.0
-		if at+5+w > x.b {
-			from, anchor = at-5, 1
-		}
-		if from-anchor*w < last+6 {
+		center := math.Min(math.Max(at, x.a+w/2), x.b-w/2)
+		if center-w/2 < last+6 {
 			continue // its line is enough where names would overlap
 		}
-		last = from + (1-anchor)*w
-		s.text(from, y.b+labelSize-1, label, labelSize, anchor, toneRole(tone), x.b-x.a)
+		last = center + w/2
+		s.text(center, y.b-6, label, labelSize, 0.5, toneRole(tone), x.b-x.a)
 	}
 }
 

@@ -137,7 +137,7 @@ func (b *Leaderboard) Heads() []string {
 func (b *Leaderboard) Cells(s Standing) []string {
 	behind := ""
 	if s.Behind != nil {
-		behind = fmt.Sprintf("%+.1f %% (%+.1f to %+.1f)", 100*s.Behind.Value, 100*s.Behind.Low, 100*s.Behind.High)
+		behind = fmt.Sprintf("%s (%s to %s)", signedPercent(s.Behind.Value), strings.TrimSuffix(signedPercent(s.Behind.Low), " %"), strings.TrimSuffix(signedPercent(s.Behind.High), " %"))
 	}
 	cells := []string{behind}
 	for _, m := range boardMetrics {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -242,6 +243,9 @@ func (r *Report) Caveats() []string {
 	return all
 }
 
+// signedPercent writes a share as a change in percent; what is nearest to none is +0.0, whatever its sign.
+func signedPercent(x float64) string { return fmt.Sprintf("%+.1f %%", math.Round(1000*x)/10+0) }
+
 // Table writes the report as Markdown, which reads well as plain text too.
 func (r *Report) Table() string {
 	var b strings.Builder
@@ -249,7 +253,7 @@ func (r *Report) Table() string {
 	for _, row := range r.Rows() {
 		change := func(x float64) string { return fmt.Sprintf("%+.3g", x) }
 		if row.Percent {
-			change = func(x float64) string { return fmt.Sprintf("%+.1f %%", 100*x) }
+			change = signedPercent
 		}
 		plain := func(m Measure) string { return fmt.Sprintf("%.4g (%.4g to %.4g)", m.Value, m.Low, m.High) }
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s (%s to %s) |\n", markdown.Text(row.Name), row.Better, plain(row.Base), plain(row.Tuned),

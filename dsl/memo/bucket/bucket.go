@@ -39,13 +39,18 @@ var _ memo.Remote = (*Bucket)(nil)
 //	s3://bucket/prefix?region=eu-west-1 a bucket of S3, with credentials from where the AWS tools look for them
 //
 // A service that speaks S3 is named by endpoint=https://HOST and use_path_style=true. Nothing is sent yet.
-func Open(ctx context.Context, where string) (*Bucket, error) {
+func Open(ctx context.Context, where string) (*Bucket, error) { return open(ctx, where, true) }
+
+// OpenExisting is Open for who only looks: a folder that does not exist is an error, and not an empty bucket.
+func OpenExisting(ctx context.Context, where string) (*Bucket, error) { return open(ctx, where, false) }
+
+func open(ctx context.Context, where string, create bool) (*Bucket, error) {
 	refuse := func(shown string, err error, fix string) (*Bucket, error) {
 		return nil, &problem.Error{Op: "open shared store", Path: shown, Err: err, Fix: fix}
 	}
 	const want = "name a folder, or s3://BUCKET/PREFIX?region=REGION"
 	if !strings.Contains(where, "://") {
-		return openFolder(where)
+		return openFolder(where, create)
 	}
 	u, err := url.Parse(where)
 	if err != nil { // the error repeats the URL, and with it what may be a secret
@@ -57,7 +62,7 @@ func Open(ctx context.Context, where string) (*Bucket, error) {
 		return refuse("", errors.New("the URL holds credentials, which would end up in logs and shell histories"),
 			"take them out, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
 	case u.Scheme == "file" && u.Host == "":
-		return openFolder(filepath.FromSlash(u.Path))
+		return openFolder(filepath.FromSlash(u.Path), create)
 	case u.Scheme != "s3" || u.Host == "":
 		return refuse(shown, errors.New("this is not a kind of bucket that can be used"), want)
 	}
@@ -81,10 +86,18 @@ func Open(ctx context.Context, where string) (*Bucket, error) {
 	return &Bucket{b, shown}, nil
 }
 
-func openFolder(dir string) (*Bucket, error) {
+func openFolder(dir string, create bool) (*Bucket, error) {
 	dir, err := filepath.Abs(dir)
-	if err == nil {
+	fix := "name a folder that can be written, or s3://BUCKET/PREFIX?region=REGION"
+	switch {
+	case err != nil:
+	case create:
 		err = os.MkdirAll(dir, 0o777)
+	default:
+		fix = "name the folder, or s3://BUCKET/PREFIX?region=REGION, that recipe run --shared sends to"
+		if _, err = os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			err = errors.New("there is no such folder")
+		}
 	}
 	var b *blob.Bucket
 	if err == nil {
@@ -96,7 +109,7 @@ func openFolder(dir string) (*Bucket, error) {
 		if errors.As(err, &path) {
 			err = path.Err
 		}
-		return nil, &problem.Error{Op: "open shared store", Path: dir, Err: err, Fix: "name a folder that can be written, or s3://BUCKET/PREFIX?region=REGION"}
+		return nil, &problem.Error{Op: "open shared store", Path: dir, Err: err, Fix: fix}
 	}
 	return &Bucket{b, dir}, nil
 }
