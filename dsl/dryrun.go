@@ -37,7 +37,7 @@ func (s *Session) Given() []Param {
 	return append([]Param(nil), s.given...)
 }
 
-// declare remembers what Main was given, and tells who wants to know it before the first verb.
+// declare remembers what Main was given, and says before the first verb what is named in vain.
 func (s *Session) declare(params any) error {
 	var list []Param
 	if params != nil {
@@ -49,8 +49,12 @@ func (s *Session) declare(params any) error {
 	s.mu.Lock()
 	s.given = list
 	s.mu.Unlock()
-	if s.begins == nil {
+	text := s.text
+	if text == nil {
+		text = s.program.ownText()
+	}
+	if text == nil {
 		return nil
 	}
-	return s.begins(list)
+	return misnamed(text, list)
 }

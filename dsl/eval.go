@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"time"
 
 	"banter/dsl/memo"
+	"banter/internal/problem"
 	"banter/stdlib/chat"
 	"banter/stdlib/eval"
 	"banter/stdlib/lm/llama"
@@ -61,6 +63,10 @@ func Resamples(n int) EvalOption {
 func Suite(file string) EvalOption {
 	return evalOption(func(o *evalOptions) {
 		data, err := os.ReadFile(file)
+		var path *fs.PathError
+		if errors.As(err, &path) {
+			err = path.Err
+		}
 		if err != nil {
 			fail("eval", file, err)
 		}
@@ -113,6 +119,9 @@ func Eval(t Tuned, data Data, options ...EvalOption) Evaluation {
 		step = step.With("input."+name, output.Digest)
 	}
 	if o.judge != "" {
+		if !slices.ContainsFunc(o.Options.Suites, func(suite eval.Suite) bool { _, _, asks := suite.Asks(); return asks }) {
+			s.note("eval", model.Name, "no rubric has a judge rule, so that %s judges nothing", o.judge)
+		}
 		judge, err := models.Resolve(s.ctx, o.judge)
 		if err == nil {
 			step, err = s.withJudge(step, judge)
@@ -133,7 +142,10 @@ func (s *Session) withJudge(step memo.Step, judge models.Model) (memo.Step, erro
 	step = step.With("judge", judge.SHA256)
 	step, engine, err := s.withEngine(step, judge)
 	if err == nil && engine == nil {
-		err = errors.New("a judge is a GGUF model that the native worker computes: name one, and run make native if there is no worker")
+		err = &problem.Error{Op: "judge with", Path: judge.Name, Err: errors.New("it is a Hugging Face folder, and a judge is a GGUF file"), Fix: "name a GGUF file, or give the path of the one in the folder"}
+		if !s.pool.Found() {
+			err = &problem.Error{Op: "judge with", Path: judge.Name, Err: errors.New("there is no native worker to compute it"), Fix: "run make native"}
+		}
 	}
 	return step, err
 }

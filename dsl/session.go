@@ -44,12 +44,12 @@ type shared struct {
 	jobs       int               // streams worked on at once
 	params     map[string]string // overrides of the recipe's parameters
 	program    *compiled         // the recipe, where it is a program of its own
-	begins     func([]Param) error
-	listParams func(any)    // where not nil, Main only passes the parameters to it
-	dry        bool         // steps are looked up, and nothing is written
-	pool       *worker.Pool // native workers, started on first use
-	decode     decoded      // artifacts in memory
-	front      Frontend     // where values are shown; nil: nowhere
+	text       []byte            // of the recipe; may be nil
+	listParams func(any)         // where not nil, Main only passes the parameters to it
+	dry        bool              // steps are looked up, and nothing is written
+	pool       *worker.Pool      // native workers, started on first use
+	decode     decoded           // artifacts in memory
+	front      Frontend          // where values are shown; nil: nowhere
 	bundled    bundled
 	explored   atomic.Int64 // pictures of Explore so far
 
@@ -85,8 +85,9 @@ type Config struct {
 
 	DryRun bool // only look steps up: the first whose result is not there ends the run
 
-	// Begins, if set, is told the parameters with their values before the recipe's first verb. An error ends the run.
-	Begins func(given []Param) error
+	// Recipe is the text of the recipe that is to run, where it is known: a model that it names in vain is told before its
+	// first verb.
+	Recipe []byte
 
 	// ListParams, if set, makes Main pass its parameters to it and do nothing else.
 	ListParams func(params any)
@@ -147,7 +148,7 @@ func Open(c Config) (*Session, error) {
 		store.Share(b)
 	}
 	all := &shared{store: store, sink: c.Sink, out: c.Out, jobs: c.Jobs, params: c.Params,
-		begins: c.Begins, listParams: c.ListParams, dry: c.DryRun, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs, Grace: workerGrace})}
+		text: c.Recipe, listParams: c.ListParams, dry: c.DryRun, front: c.Front, pool: worker.NewPool(worker.Options{Path: c.Engine, Workers: c.Jobs, Grace: workerGrace})}
 	return &Session{all.withModels(context.Background()), all}, nil
 }
 

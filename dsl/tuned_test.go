@@ -180,7 +180,7 @@ func TestEngineServesGGUF(t *testing.T) {
 		if r := judged.Result(); len(r.Suites) != 1 || len(r.Suites[0].Cases[0].Tuned) != 2 || judged.step.Varies == "" || r.General == nil || r.Leaks == nil || r.Style.Timing == nil {
 			t.Errorf("judged: %+v", r.Suites)
 		}
-		if text := failure(t, func() { Eval(tuned, Holdout(rows), few...) }); !strings.Contains(text, "name a model that judges") {
+		if text := failure(t, func() { Eval(tuned, Holdout(rows), few...) }); !strings.Contains(text, "name a GGUF model with Judge") {
 			t.Errorf("a rubric without its judge: %q", text)
 		}
 		if text := failure(t, func() { Gate(judged, DriftAtMost(-1), PlainLanguageHolds(1e9), NoLeaks()) }); !strings.Contains(text, "wanted general drift at most -1") || strings.Contains(text, "rise") {

@@ -13,6 +13,7 @@ import (
 
 	"banter/dsl/event"
 
+	"github.com/rivo/uniseg"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 	"golang.org/x/term"
@@ -24,10 +25,11 @@ type Console struct {
 	json     bool
 	began    time.Time
 
-	mu   sync.Mutex
-	bars *mpb.Progress // nil where the output is no terminal
-	open map[string]*bar
-	last map[string]time.Time // when a step's progress was last written as JSON
+	mu    sync.Mutex
+	bars  *mpb.Progress // nil where the output is no terminal
+	open  map[string]*bar
+	last  map[string]time.Time // when a step's progress was last written as JSON
+	label int                  // how wide the column of labels is by now
 }
 
 type bar struct {
@@ -44,7 +46,7 @@ type Summary struct {
 
 // New shows a run on out, and its errors on err.
 func New(out, err io.Writer, asJSON bool) *Console {
-	c := &Console{out: out, err: err, json: asJSON, began: time.Now(), open: map[string]*bar{}, last: map[string]time.Time{}}
+	c := &Console{out: out, err: err, json: asJSON, began: time.Now(), open: map[string]*bar{}, last: map[string]time.Time{}, label: narrowLabel}
 	if f, ok := out.(*os.File); ok && !asJSON && term.IsTerminal(int(f.Fd())) {
 		c.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithAutoRefresh())
 	}
@@ -68,14 +70,57 @@ func (c *Console) Event(e event.Event) {
 		c.print("%s: %s\n", strings.TrimSpace(e.Verb+" "+clean(e.Label)), clean(e.Text))
 	case event.Hit:
 		c.close(id)
-		c.print("  %-10s %-16s hit     %s  %6.2fs\n", e.Verb, clean(e.Label), short(e.Key), e.Seconds)
+		c.step(e, "hit")
 	case event.Done:
 		c.close(id)
-		c.print("  %-10s %-16s done    %s  %6.2fs\n", e.Verb, clean(e.Label), short(e.Key), e.Seconds)
+		c.step(e, "done")
 	case event.Failed:
 		c.close(id)
-		c.print("  %-10s %-16s failed  %s  %6.2fs\n", e.Verb, clean(e.Label), short(e.Key), e.Seconds)
+		c.step(e, "failed")
 	}
+}
+
+// step writes the line of a step that ended.
+func (c *Console) step(e event.Event, how string) {
+	c.print("  %-10s %s %-7s %s  %6.2fs\n", e.Verb, c.column(e.Label), how, short(e.Key), e.Seconds)
+}
+
+// Columns of labels, in cells of the terminal.
+const (
+	narrowLabel = 16
+	widestLabel = 48
+)
+
+// column writes a label as wide as the widest so far, so that what stands behind it stays in line: a wider one widens the column
+// from there on, and one that is too wide loses its middle, since names of files differ at their ends.
+func (c *Console) column(label string) string {
+	label = clean(label)
+	if width := uniseg.StringWidth(label); width > widestLabel {
+		label = shortened(label)
+	}
+	width := uniseg.StringWidth(label)
+	c.label = max(c.label, width)
+	return label + strings.Repeat(" ", c.label-width)
+}
+
+// shortened is a label with an ellipsis for its middle.
+func shortened(label string) string {
+	var clusters []string
+	for g := uniseg.NewGraphemes(label); g.Next(); {
+		clusters = append(clusters, g.Str())
+	}
+	const each = (widestLabel - 1) / 2 // for either end
+	take := func(next func(i int) string) (n int) {
+		for width := 0; n < len(clusters); n++ {
+			if width += uniseg.StringWidth(next(n)); width > each {
+				return n
+			}
+		}
+		return n
+	}
+	head := take(func(i int) string { return clusters[i] })
+	tail := take(func(i int) string { return clusters[len(clusters)-1-i] })
+	return strings.Join(clusters[:head], "") + "…" + strings.Join(clusters[len(clusters)-tail:], "")
 }
 
 func short(key string) string { return key[:min(len(key), 12)] }
@@ -110,7 +155,7 @@ func (c *Console) progress(id string, e event.Event) {
 		b = &bar{}
 		b.bar = c.bars.AddBar(e.Total,
 			mpb.BarRemoveOnComplete(),
-			mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-10s %-16s", e.Verb, clean(e.Label)))),
+			mpb.PrependDecorators(decor.Name(fmt.Sprintf("  %-10s %s ", e.Verb, c.column(e.Label)))),
 			mpb.AppendDecorators(decor.Percentage(), decor.Name(" "), decor.AverageETA(decor.ET_STYLE_GO), decor.Any(func(decor.Statistics) string {
 				b.mu.Lock()
 				defer b.mu.Unlock()

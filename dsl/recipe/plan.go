@@ -214,3 +214,13 @@ func writeTiers(w io.Writer, training dsl.Training) error {
 	}
 	return t.Flush()
 }
+
+// verbOf is the name of the function of package dsl that is called, or empty.
+func verbOf(call *ast.CallExpr) string {
+	if sel, ok := call.Fun.(*ast.SelectorExpr); ok {
+		if id, ok := sel.X.(*ast.Ident); ok && id.Name == "dsl" {
+			return sel.Sel.Name
+		}
+	}
+	return ""
+}

@@ -69,7 +69,7 @@ func Run(ctx context.Context, file string, interpret Interpreter, o Options) int
 		}
 	}
 	config := dsl.Config{Store: o.Store, Shared: o.Shared, Out: o.Out, Sink: show.Event, Jobs: o.Jobs, Params: o.Params, DryRun: o.Mode == DryRun,
-		Begins: func(given []dsl.Param) error { return foresee(file, src, given) }}
+		Recipe: src}
 	if o.Mode == DryRun {
 		config.Sink = nil
 	}

@@ -81,6 +81,11 @@ func (o Options) check() error {
 	if o.Candidates < 2 {
 		return errors.New("ranking wants at least 2 candidates")
 	}
+	for _, suite := range o.Suites {
+		if where, criterion, asks := suite.Asks(); asks && o.Judge == nil {
+			return fmt.Errorf("rubric %s: case %q asks a judge whether %s, and no judge is named: name a GGUF model with Judge", suite.Name, where, criterion)
+		}
+	}
 	return nil
 }
 

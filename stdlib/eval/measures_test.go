@@ -210,13 +210,14 @@ func TestJudgedRules(t *testing.T) {
 func TestBadSuitesAreRefused(t *testing.T) {
 	const head = "name: x\ncases:\n  - name: a\n    prompt: p\n"
 	for yaml, want := range map[string]string{
-		"": "EOF", "name: x": "cases", "- a": "cannot unmarshal",
+		"": "it is empty", "name: x": "cases", "- a": "line 1: this should be a suite",
 		head: "neither requires nor forbids",
-		head + "    require:\n      - max_wrods: 3\n":                                     "max_wrods",
+		head + "    require:\n      - max_wrods: 3\n":                                     `line 6: there is no "max_wrods" here, but any_of, `,
+		head + "    require:\n      - any_of: honey\n":                                    "line 6: `honey` should be a list of texts",
 		head + "    require:\n      - max_words: 3\n        min_words: 1\n":               "2 traits",
-		head + "    require:\n      - {}\n":                                               "0 traits",
+		head + "    require:\n      - {}\n":                                               "a rule is empty",
 		head + "    require:\n      - any_of: ['']\n":                                     "empty phrase",
-		head + "    require:\n      - matches: '('\n":                                     "missing closing",
+		head + "    require:\n      - matches: '('\n":                                     "matches: error parsing regexp: missing closing",
 		head + "    samples: 101\n    require:\n      - max_words: 3\n":                   "101",
 		head + "    require:\n      - max_words: 3\n  - name: a\n    prompt: p\n":         "no name of its own",
 		head + "    require:\n      - max_words: 3\n---\nname: y\n":                       "second document",

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func ParseSuite(data []byte) (Suite, error) {
 	dec.KnownFields(true)
 	var s Suite
 	if err := dec.Decode(&s); err != nil {
-		return Suite{}, fmt.Errorf("read rubric: %w", err)
+		return Suite{}, fmt.Errorf("read rubric: %s", told(err))
 	}
 	if err := dec.Decode(new(any)); !errors.Is(err, io.EOF) {
 		return Suite{}, errors.New("read rubric: there is a second document after the first (use one file for each suite)")
@@ -127,6 +128,9 @@ func (r *Rule) compile() error {
 		}
 	}
 	if set != 1 {
+		if set == 0 {
+			return errors.New("a rule is empty: it wants one of " + fieldsOf["Rule"])
+		}
 		return fmt.Errorf("a rule has %d traits; write each as a rule of its own", set)
 	}
 	if slices.Contains(r.AnyOf, "") || slices.Contains(r.AllOf, "") {
@@ -135,10 +139,46 @@ func (r *Rule) compile() error {
 	if r.Matches != "" {
 		var err error
 		if r.pattern, err = regexp.Compile(r.Matches); err != nil {
-			return err
+			return fmt.Errorf("matches: %w", err)
 		}
 	}
 	return nil
+}
+
+// fieldsOf names what each type of a suite may have.
+var fieldsOf = map[string]string{
+	"Suite": "name, cases",
+	"Case":  "name, prompt, samples, require, forbid",
+	"Rule":  "any_of, all_of, matches, min_words, max_words, emotes, lowercase, judge",
+}
+
+// The two ways in which the YAML library says that a file does not fit, in terms of Go.
+var (
+	unknownField = regexp.MustCompile(`^(line \d+: )field (.*) not found in type eval\.(\w+)$`)
+	wrongType    = regexp.MustCompile("(?s)^(line \\d+: )cannot unmarshal !!\\w+ ?(.*) into (.*)$")
+)
+
+// told says what is wrong with a file in terms of the file.
+func told(err error) string {
+	var misfits *yaml.TypeError
+	if errors.Is(err, io.EOF) {
+		return "it is empty"
+	}
+	if !errors.As(err, &misfits) {
+		return strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	var lines []string
+	for _, line := range misfits.Errors {
+		if m := unknownField.FindStringSubmatch(line); m != nil {
+			line = fmt.Sprintf("%sthere is no %q here, but %s", m[1], m[2], fieldsOf[m[3]])
+		} else if m := wrongType.FindStringSubmatch(line); m != nil {
+			want := map[string]string{"string": "a text", "[]string": "a list of texts: [one, two]", "int": "a whole number", "bool": "true or false",
+				"[]eval.Case": "a list of cases", "[]eval.Rule": "a list of rules", "eval.Case": "a case", "eval.Rule": "a rule", "eval.Suite": "a suite"}[m[3]]
+			line = fmt.Sprintf("%s%s should be %s", m[1], cmp.Or(m[2], "this"), cmp.Or(want, m[3]))
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "; ")
 }
 
 func (r *Rule) String() string {
@@ -237,9 +277,6 @@ func (e *evaluation) rubrics(ctx context.Context, r *Report) error {
 			}
 			made[which][i] = strings.TrimSpace(a.Text)
 			for _, criterion := range c.criteria() {
-				if e.Judge == nil {
-					return fmt.Errorf("rubric %s: case %q asks a judge whether %s: name a model that judges", suite.Name, c.Name, criterion)
-				}
 				said, err := e.Judge(ctx, criterion, c.Prompt, made[which][i])
 				if err != nil {
 					return fmt.Errorf("rubric %s: case %q: judge: %w", suite.Name, c.Name, err)
@@ -303,6 +340,16 @@ func (c Case) criteria() []string {
 		}
 	}
 	return list
+}
+
+// Asks says whether a rule of the suite asks a judge, and if so, in which case what.
+func (s Suite) Asks() (where, criterion string, asks bool) {
+	for _, c := range s.Cases {
+		for _, criterion := range c.criteria() {
+			return c.Name, criterion, true
+		}
+	}
+	return "", "", false
 }
 
 // judge holds an answer against the case's rules.

@@ -1,26 +1,27 @@
-package recipe
+package dsl
 
 import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
-	"banter/dsl"
 	"banter/stdlib/models"
 )
 
 // namesModels are the options that name a model.
-var namesModels = []string{"Model", "VAD", "Base", "Embedder"}
+var namesModels = []string{"Model", "VAD", "Base", "Embedder", "Judge"}
 
-// foresee says which model a recipe will ask for in vain, so that hours of transcription do not end in a misspelt base. It
+// misnamed says which model a recipe will ask for in vain, so that hours of transcription do not end in a misspelt base. It
 // judges what the text settles: options among the plain statements of what Main runs, given a literal or a parameter.
 // What lies behind a condition may never be asked for, and a path may be of a model that the recipe itself exports.
-func foresee(file string, src []byte, given []dsl.Param) error {
-	f, err := parser.ParseFile(token.NewFileSet(), file, src, parser.SkipObjectResolution)
+func misnamed(src []byte, given []Param) error {
+	f, err := parser.ParseFile(token.NewFileSet(), "", src, parser.SkipObjectResolution)
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func foresee(file string, src []byte, given []dsl.Param) error {
 			return text, err == nil
 		case *ast.SelectorExpr:
 			if id, ok := e.X.(*ast.Ident); ok && params != "" && id.Name == params {
-				i := slices.IndexFunc(given, func(p dsl.Param) bool { return p.Name == strings.ToLower(e.Sel.Name) })
+				i := slices.IndexFunc(given, func(p Param) bool { return p.Name == strings.ToLower(e.Sel.Name) })
 				if i >= 0 && given[i].Type == "string" {
 					return given[i].Default, true
 				}
@@ -120,4 +121,36 @@ func assigns(statement ast.Stmt, variable string) bool {
 		id, ok := e.(*ast.Ident)
 		return ok && id.Name == variable
 	})
+}
+
+// ownText is the text of a compiled recipe, as far as a program can know it: what the compiler embedded or, where a model is
+// all that is looked for in it, a file that has not changed since the program was built. It is nil where there is none.
+func (c *compiled) ownText() []byte {
+	if c == nil {
+		return nil
+	}
+	if c.files != nil {
+		text, err := fs.ReadFile(c.files, filepath.Base(c.at))
+		if err != nil {
+			return nil
+		}
+		return text
+	}
+	program, err := os.Executable()
+	if err != nil {
+		return nil
+	}
+	built, err := os.Stat(program)
+	if err != nil {
+		return nil
+	}
+	written, err := os.Stat(c.at)
+	if err != nil || written.Size() > maxRecipe || written.ModTime().After(built.ModTime()) {
+		return nil
+	}
+	text, err := os.ReadFile(c.at)
+	if err != nil {
+		return nil
+	}
+	return text
 }
