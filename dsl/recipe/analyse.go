@@ -241,25 +241,13 @@ func (p *program) refuseAt(cell, offset int, what string) error {
 // index finds what the units declare.
 func (p *program) index() error {
 	for _, u := range p.units {
-		switch d := u.decl.(type) {
-		case *ast.FuncDecl:
-			if recv := receiver(d); recv != "" {
+		if d, ok := u.decl.(*ast.FuncDecl); ok {
+			if recv := cellsplit.Receiver(d); recv != "" {
 				p.methods[recv] = append(p.methods[recv], u)
 				continue
 			}
-			u.names = []string{d.Name.Name}
-		case *ast.GenDecl:
-			for _, s := range d.Specs {
-				switch s := s.(type) {
-				case *ast.TypeSpec:
-					u.names = append(u.names, s.Name.Name)
-				case *ast.ValueSpec:
-					for _, id := range s.Names {
-						u.names = append(u.names, id.Name)
-					}
-				}
-			}
 		}
+		u.names = cellsplit.Names(u.decl)
 		for _, n := range u.names {
 			if n != "_" {
 				p.decls[n] = u
@@ -300,29 +288,6 @@ func declaredBy(s ast.Stmt) []*ast.Ident {
 		}
 	}
 	return ids
-}
-
-func receiver(d *ast.FuncDecl) string {
-	if d.Recv == nil || len(d.Recv.List) == 0 {
-		return ""
-	}
-	t := d.Recv.List[0].Type
-	for {
-		switch x := t.(type) {
-		case *ast.StarExpr:
-			t = x.X
-		case *ast.ParenExpr:
-			t = x.X
-		case *ast.IndexExpr:
-			t = x.X
-		case *ast.IndexListExpr:
-			t = x.X
-		case *ast.Ident:
-			return x.Name
-		default:
-			return ""
-		}
-	}
 }
 
 // check type-checks the notebook as one package: its declarations, and all statements in one function. A cell that
@@ -416,7 +381,7 @@ func first(list []ast.Stmt) token.Pos {
 
 // lastMethod says whether no later cell declares the method anew.
 func (p *program) lastMethod(u *unit, f *ast.FuncDecl) bool {
-	recv := receiver(f)
+	recv := cellsplit.Receiver(f)
 	if recv == "" {
 		return true
 	}

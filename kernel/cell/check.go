@@ -6,11 +6,15 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
 	"reflect"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"unsafe"
+
+	"banter/internal/cellsplit"
 )
 
 // entity is a name that cells have declared: a variable, function, method, type or constant.
@@ -26,7 +30,6 @@ type entity struct {
 	shape  string      // of a type: what its layout depends on
 	holder string      // of a method: the variable that holds its newest code
 	info   *types.Info // of the body of a function
-	stale  string      // why what it refers to is of an older type
 	waits  *waiting    // a function that cannot be called yet
 }
 
@@ -49,6 +52,7 @@ type checked struct {
 	rebuilt  bool
 	broken   []string
 	inits    []*funcDecl
+	nameless int // functions called init or _
 	imports  map[string]*ast.ImportSpec
 	waiting  []*funcDecl // functions that call what no cell has declared yet
 }
@@ -72,55 +76,14 @@ func newInfo() *types.Info {
 	}
 }
 
-// receiverName is the name of the type that a method belongs to.
-func receiverName(d *ast.FuncDecl) string {
-	if d.Recv == nil || len(d.Recv.List) == 0 {
-		return ""
-	}
-	t := d.Recv.List[0].Type
-	for {
-		switch x := t.(type) {
-		case *ast.StarExpr:
-			t = x.X
-		case *ast.ParenExpr:
-			t = x.X
-		case *ast.IndexExpr:
-			t = x.X
-		case *ast.IndexListExpr:
-			t = x.X
-		case *ast.Ident:
-			return x.Name
-		default:
-			return ""
-		}
-	}
-}
+func funcName(d *ast.FuncDecl) string { return cellsplit.Names(d)[0] }
 
-func funcName(d *ast.FuncDecl) string {
-	if r := receiverName(d); r != "" {
-		return r + "." + d.Name.Name
-	}
-	return d.Name.Name
-}
-
-// declared lists the names that the declarations of a cell give a meaning.
+// declared is the set of names that declarations give a meaning.
 func declared(decls []ast.Decl) map[string]bool {
 	names := map[string]bool{}
 	for _, d := range decls {
-		switch d := d.(type) {
-		case *ast.FuncDecl:
-			names[funcName(d)] = true
-		case *ast.GenDecl:
-			for _, s := range d.Specs {
-				switch s := s.(type) {
-				case *ast.TypeSpec:
-					names[s.Name.Name] = true
-				case *ast.ValueSpec:
-					for _, id := range s.Names {
-						names[id.Name] = true
-					}
-				}
-			}
+		for _, n := range cellsplit.Names(d) {
+			names[n] = true
 		}
 	}
 	return names
@@ -167,297 +130,351 @@ func (e *Evaluator) check(name string, p *parts) (*checked, error) {
 	return ck, nil
 }
 
+// checking is the check of one cell on its way.
+type checking struct {
+	*checked
+	e       *Evaluator
+	names   map[string]bool     // that the cell declares
+	decls   []ast.Decl          // of earlier cells that hold on, and the cell's: all but functions
+	all     []*funcDecl         // likewise
+	body    *ast.FuncDecl       // the cell's statements, as a function's
+	errs    []error             // what the checker said last
+	attempt int                 // how often bodies were checked
+	before  map[string]ast.Node // what of earlier cells is checked anew, by name
+	left    map[string]string   // what of it no longer compiles, and why
+
+	typeImports map[string]*ast.ImportSpec // for the types of earlier variables
+}
+
 func (e *Evaluator) tryCheck(name string, p *parts, names map[string]bool, rebuild bool) (*checked, error) {
-	ck := &checked{parts: p, name: name, rebuilt: rebuild, info: newInfo(), bodies: newInfo(), imports: map[string]*ast.ImportSpec{}}
-	// One package object serves all checks, emptied for each: the checker compares packages by identity where it decides
-	// whether an unexported field may be named.
-	ck.pkg = e.pkg
-	*e.pkg = *types.NewPackage("main", "main")
-	scope := e.pkg.Scope()
-	ck.scope = scope
-	var errs []error
-	// Imports of all cells; a declaration of the same name hides one.
-	for n, s := range e.imports {
-		if !names[n] {
-			ck.imports[n] = s
+	left := map[string]string{}
+	for {
+		c := &checking{e: e, names: names, typeImports: map[string]*ast.ImportSpec{}, before: map[string]ast.Node{}, left: left, checked: &checked{
+			parts: p, name: name, rebuilt: rebuild, info: newInfo(), bodies: newInfo(), imports: map[string]*ast.ImportSpec{}}}
+		c.scope = c.emptied()
+		c.pkg = e.pkg
+		if err := c.imported(); err != nil {
+			return nil, err
+		}
+		c.earlier()
+		if err := c.own(); err != nil {
+			return nil, err
+		}
+		if err := c.prelude(); err != nil {
+			return nil, err
+		}
+		if err := c.heads(); err != nil {
+			if c.leaveOut() {
+				continue
+			}
+			return nil, err
+		}
+		if err := c.checkBodies(); err != nil {
+			return nil, err
+		}
+		if err := c.settle(e, c.all); err != nil {
+			return nil, err
+		}
+		return c.checked, nil
+	}
+}
+
+// leaveOut notes what of earlier cells the checker minds, where what it names is of another kind now; the next try is
+// without it. It reports whether there is any.
+func (c *checking) leaveOut() bool {
+	some := false
+	for name, n := range c.before {
+		for _, err := range c.errs {
+			if te, ok := err.(types.Error); ok && c.left[name] == "" && n.Pos() <= te.Pos && te.Pos < n.End() {
+				c.left[name], some = te.Msg, true
+			}
 		}
 	}
-	for _, s := range p.imports {
-		n, err := e.importName(s)
+	return some
+}
+
+// emptied empties the cells' package and returns its scope. One package object serves all checks: the checker compares
+// packages by identity where it decides whether an unexported field may be named.
+func (c *checking) emptied() *types.Scope {
+	*c.e.pkg = *types.NewPackage("main", "main")
+	return c.e.pkg.Scope()
+}
+
+// imported gathers the imports of all cells; a declaration of the same name hides one.
+func (c *checking) imported() error {
+	for n, s := range c.e.imports {
+		if !c.names[n] {
+			c.imports[n] = s
+		}
+	}
+	var errs []error
+	for _, s := range c.parts.imports {
+		n, err := c.e.importName(s)
 		if err != nil {
 			errs = append(errs, &refusal{s.Path.Pos(), err.Error()})
-			continue
-		}
-		if n != "_" {
-			ck.imports[n] = s
+		} else if n != "_" {
+			c.imports[n] = s
 		}
 	}
 	if len(errs) > 0 {
-		return nil, e.diagnose(errs...)
+		return c.e.diagnose(errs...)
 	}
-	var liveFuncs []*funcDecl
-	var decls []ast.Decl
-	oldConsts := map[*ast.GenDecl]bool{}
-	for _, n := range e.order() {
-		if names[n.name] || n.obj == nil {
+	return nil
+}
+
+// earlier takes over what other cells declared: as it was checked, or to be checked anew.
+func (c *checking) earlier() {
+	again := map[*ast.GenDecl]bool{} // groups of constants
+	for _, n := range c.e.order() {
+		if c.names[n.name] || n.obj == nil {
 			continue
 		}
 		recv, _, isMethod := strings.Cut(n.name, ".")
-		if isMethod && names[recv] {
+		if isMethod && c.names[recv] {
 			continue // a type declared anew begins without methods
 		}
-		delete(ck.imports, n.name)
+		if why := c.left[n.name]; why != "" {
+			c.broken = append(c.broken, fmt.Sprintf("%s is gone, since it no longer compiles: %s", n.name, why))
+			continue
+		}
+		delete(c.imports, n.name)
 		switch {
 		case n.isVar():
-			if rebuild && mentionsMain(n.obj.Type(), map[types.Type]bool{}) {
-				d, err := e.varDecl(n, names)
-				if err == nil {
-					decls = append(decls, d)
+			if c.rebuilt && mentionsMain(n.obj.Type(), map[types.Type]bool{}) {
+				if d, err := c.varDecl(n); err == nil {
+					c.before[n.name] = d
+					c.decls = append(c.decls, d)
 					continue
 				}
 			}
-			insert(scope, n.obj)
-		case !rebuild:
+			insert(c.scope, n.obj)
+		case !c.rebuilt:
 			if !isMethod {
-				insert(scope, n.obj)
+				insert(c.scope, n.obj)
 			}
 		case n.fn != nil:
-			fd := &funcDecl{name: n.name, decl: n.fn, cell: n.cell}
-			liveFuncs = append(liveFuncs, fd)
+			c.before[n.name] = n.fn
+			c.all = append(c.all, &funcDecl{name: n.name, decl: n.fn, cell: n.cell})
 		case n.spec != nil:
-			decls = append(decls, &ast.GenDecl{Tok: token.TYPE, TokPos: n.spec.Pos(), Specs: []ast.Spec{n.spec}})
-			ck.typeSpec = append(ck.typeSpec, n.spec.(*ast.TypeSpec))
-		case n.gen != nil && !oldConsts[n.gen]:
-			oldConsts[n.gen] = true
-			hidden := false
-			for c := range declared([]ast.Decl{n.gen}) {
-				hidden = hidden || names[c]
-			}
-			if hidden { // part of the group has a new meaning: keep the values of the rest
-				insert(scope, n.obj)
-				oldConsts[n.gen] = false
+			c.before[n.name] = n.spec
+			c.decls = append(c.decls, &ast.GenDecl{Tok: token.TYPE, TokPos: n.spec.Pos(), Specs: []ast.Spec{n.spec}})
+			c.typeSpec = append(c.typeSpec, n.spec.(*ast.TypeSpec))
+		case n.gen != nil && !again[n.gen]:
+			c.before[n.name] = n.gen
+			if slices.ContainsFunc(cellsplit.Names(n.gen), func(name string) bool { return c.names[name] }) {
+				insert(c.scope, n.obj) // part of the group has a new meaning: the rest keeps its values
 				continue
 			}
-			decls = append(decls, n.gen)
-			ck.consts = append(ck.consts, n.gen)
+			again[n.gen] = true
+			c.decls = append(c.decls, n.gen)
+			c.consts = append(c.consts, n.gen)
 		}
 	}
-	// Only those names of the prelude that the text says: a scope lives as long as any function type checked in it.
-	said := map[string]bool{}
-	say := func(n ast.Node) {
-		for name := range idents(n) {
-			said[name] = true
-		}
-	}
-	for _, s := range p.stmts {
-		say(s)
-	}
-	for _, d := range p.decls {
-		say(d)
-	}
-	for _, d := range decls {
-		say(d)
-	}
-	for _, f := range liveFuncs {
-		say(f.decl)
-	}
-	for _, path := range e.options.Prelude {
-		lib, err := e.importer.Import(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, n := range lib.Scope().Names() {
-			if obj := lib.Scope().Lookup(n); said[n] && obj.Exported() && scope.Lookup(n) == nil && !names[n] && ck.imports[n] == nil {
-				scope.Insert(obj)
-			}
-		}
-	}
-	funcs := liveFuncs
-	initCount := 0
-	for _, d := range p.decls {
+}
+
+// own adds what the cell itself declares.
+func (c *checking) own() error {
+	var errs []error
+	for _, d := range c.parts.decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
-			fd := &funcDecl{name: funcName(d), decl: d, cell: name}
-			if fd.name == "init" || fd.name == "_" {
-				if fd.name == "init" && d.Recv == nil {
-					initCount++
-					c := *d
-					c.Name = &ast.Ident{NamePos: d.Name.Pos(), Name: fmt.Sprintf("init·%d", initCount)}
-					fd.decl, fd.name = &c, c.Name.Name
-					ck.inits = append(ck.inits, fd)
-				}
-			}
 			if d.Body == nil {
 				errs = append(errs, &refusal{d.Name.Pos(), "missing function body"})
 			}
-			funcs = append(funcs, fd)
+			c.all = append(c.all, c.function(d))
 		case *ast.GenDecl:
-			decls = append(decls, d)
+			c.decls = append(c.decls, d)
 			if d.Tok == token.TYPE {
 				for _, s := range d.Specs {
-					ck.typeSpec = append(ck.typeSpec, s.(*ast.TypeSpec))
+					c.typeSpec = append(c.typeSpec, s.(*ast.TypeSpec))
 				}
 			} else {
-				ck.consts = append(ck.consts, d)
+				c.consts = append(c.consts, d)
 			}
 		}
 	}
 	if len(errs) > 0 {
-		return nil, e.diagnose(errs...)
+		return c.e.diagnose(errs...)
 	}
-	for _, f := range funcs {
-		c := *f.decl
-		c.Body = nil
-		decls = append(decls, &c)
-	}
-	stmts := p.stmts
-	if n := len(stmts); n > 0 {
-		if x, ok := stmts[n-1].(*ast.ExprStmt); ok {
-			ck.last = x.X
-		}
-	}
-	body := &ast.FuncDecl{
-		Name: &ast.Ident{Name: "cell·", NamePos: p.closing}, Type: &ast.FuncType{Params: &ast.FieldList{}},
-		Body: &ast.BlockStmt{List: stmts, Lbrace: token.NoPos, Rbrace: p.closing},
-	}
-	decls = append(decls, body)
-	quiet := func(te types.Error) bool {
-		switch {
-		case strings.Contains(te.Msg, "imported and not used"), strings.Contains(te.Msg, "missing function body"), strings.HasPrefix(te.Msg, "imported as "):
-			return true
-		case strings.HasPrefix(te.Msg, "declared and not used: "):
-			obj := ck.info.Scopes[body.Type]
-			return obj != nil && obj.Lookup(strings.TrimPrefix(te.Msg, "declared and not used: ")) != nil && obj.Lookup(strings.TrimPrefix(te.Msg, "declared and not used: ")).Pos() == te.Pos
-		case ck.last != nil && te.Pos == ck.last.Pos() || ck.last != nil && te.Pos >= ck.last.Pos() && te.Pos < ck.last.End():
-			return strings.HasSuffix(te.Msg, "is not used") || strings.Contains(te.Msg, "(no value) used as value")
-		}
-		return false
-	}
-	run := func(info *types.Info, pkg *types.Package, decls []ast.Decl) {
-		conf := types.Config{Importer: e.importer, GoVersion: "go1.26", Sizes: types.SizesFor("gc", "amd64"), Error: func(err error) {
-			if te := err.(types.Error); !quiet(te) {
-				errs = append(errs, te)
-			}
-		}}
-		file := &ast.File{Name: &ast.Ident{Name: "main"}, Decls: append(importDecls(ck.imports), decls...)}
-		types.NewChecker(&conf, e.fset, pkg, info).Files([]*ast.File{file})
-	}
-	run(ck.info, ck.pkg, decls)
-	if len(errs) > 0 {
-		return nil, e.diagnose(mergeErrors(errs)...)
-	}
-	bodyScope := ck.info.Scopes[body.Type]
-	for _, n := range bodyScope.Names() {
-		if v, ok := bodyScope.Lookup(n).(*types.Var); ok {
-			ck.hoisted = append(ck.hoisted, v)
-		}
-	}
-	sort.Slice(ck.hoisted, func(i, j int) bool { return ck.hoisted[i].Pos() < ck.hoisted[j].Pos() })
-	// Bodies see the cell's variables, so they are checked once the types of those are known.
-	*e.pkg = *types.NewPackage("main", "main")
-	second := e.pkg
-	hoisted := map[string]bool{}
-	for _, v := range ck.hoisted {
-		if !hoisted[v.Name()] {
-			hoisted[v.Name()] = true
-			second.Scope().Insert(types.NewVar(v.Pos(), second, v.Name(), v.Type()))
-			delete(ck.imports, v.Name())
-		}
-	}
-	for _, n := range scope.Names() {
-		if n != "cell·" && !hoisted[n] {
-			insert(second.Scope(), scope.Lookup(n))
-		}
-	}
-	attempt := 0
-	checkBodies := func(fs []*funcDecl) []error {
-		errs = nil
-		var ready []*funcDecl
-		for _, f := range fs {
-			if f.waits == nil {
-				ready = append(ready, f)
-			}
-		}
-		fs = ready
-		attempt++
-		var list []ast.Decl
-		for _, f := range fs {
-			d := bodyDecl(f.decl, e)
-			d.Name.Name += strings.Repeat("·", attempt) // the scope still has those of the attempt before
-			list = append(list, d)
-		}
-		info := newInfo()
-		run(info, second, list)
-		if len(errs) > 0 {
-			return errs
-		}
-		for i, f := range fs {
-			f.obj = ck.info.Defs[f.decl.Name].(*types.Func)
-			f.body = info.Defs[list[i].(*ast.FuncDecl).Name].(*types.Func)
-		}
-		merge(ck.bodies, info)
-		ck.funcs = append(ck.funcs, fs...)
-		return nil
-	}
-	if len(funcs) > 0 {
-		first := checkBodies(funcs)
-		if first != nil && e.wait(name, funcs, first) {
-			first = checkBodies(funcs)
-		}
-		if first != nil {
-			// A function of an earlier cell may no longer compile; leave it out, and what needs it with it.
-			var own, good []*funcDecl
-			for _, f := range funcs {
-				if f.cell == name {
-					own = append(own, f)
-				}
-			}
-			if len(own) == len(funcs) {
-				return nil, e.diagnose(mergeErrors(first)...)
-			}
-			bad := map[string]bool{}
-			for _, f := range funcs {
-				for _, err := range first {
-					var te types.Error
-					if asTypes(err, &te) && f.decl.Pos() <= te.Pos && te.Pos < f.decl.End() {
-						if f.cell == name {
-							return nil, e.diagnose(mergeErrors(first)...)
-						}
-						bad[f.name] = true
-						if mayWait(f) { // until it or what it uses is declared anew
-							f.waits = &waiting{errs: []error{te}, reason: fmt.Sprintf("it no longer compiles: %s (%s)", te.Msg, e.fset.Position(te.Pos))}
-							break
-						}
-						ck.broken = append(ck.broken, fmt.Sprintf("%s no longer compiles: %s: %s", f.name, e.fset.Position(te.Pos), te.Msg))
-						break
-					}
-				}
-			}
-			for _, f := range funcs {
-				if !bad[f.name] || f.waits != nil {
-					good = append(good, f)
-				}
-			}
-			if len(bad) == 0 {
-				return nil, e.diagnose(mergeErrors(first)...)
-			}
-			if second := checkBodies(good); second != nil {
-				return nil, e.diagnose(mergeErrors(second)...)
-			}
-		}
-	}
-	if err := ck.settle(e, funcs); err != nil {
-		return nil, err
-	}
-	return ck, nil
+	return nil
 }
 
-func asTypes(err error, te *types.Error) bool {
-	t, ok := err.(types.Error)
-	if ok {
-		*te = t
+// function makes a function of the cell known by its name. One that is called init or _, of which there may be many, gets
+// a name that no other has.
+func (ck *checked) function(d *ast.FuncDecl) *funcDecl {
+	f := &funcDecl{name: funcName(d), decl: d, cell: ck.name}
+	if f.name == "init" || f.name == "_" {
+		ck.nameless++
+		c := *d
+		c.Name = &ast.Ident{NamePos: d.Name.Pos(), Name: fmt.Sprintf("%s·%d", f.name, ck.nameless)}
+		if f.name == "init" {
+			ck.inits = append(ck.inits, f)
+		}
+		f.decl, f.name = &c, c.Name.Name
 	}
-	return ok
+	return f
+}
+
+// nameless reports whether nothing can refer to a function.
+func (f *funcDecl) nameless() bool { return strings.Contains(f.name, "·") }
+
+// prelude puts those names of the prelude into the scope that the text says, where they have no other meaning: a scope
+// lives as long as any function type that was checked in it.
+func (c *checking) prelude() error {
+	said := map[string]bool{}
+	for _, s := range c.parts.stmts {
+		maps.Copy(said, idents(s))
+	}
+	for _, d := range c.decls {
+		maps.Copy(said, idents(d))
+	}
+	for _, f := range c.all {
+		maps.Copy(said, idents(f.decl))
+	}
+	for _, path := range c.e.options.Prelude {
+		lib, err := c.e.importer.Import(path)
+		if err != nil {
+			return err
+		}
+		for _, n := range lib.Scope().Names() {
+			if obj := lib.Scope().Lookup(n); said[n] && obj.Exported() && c.scope.Lookup(n) == nil && !c.names[n] && c.imports[n] == nil {
+				c.scope.Insert(obj)
+			}
+		}
+	}
+	return nil
+}
+
+// run has the checker check declarations; what it minds is in c.errs then.
+func (c *checking) run(info *types.Info, decls []ast.Decl) {
+	c.errs = nil
+	conf := types.Config{Importer: c.e.importer, GoVersion: "go1.26", Sizes: types.SizesFor("gc", "amd64"), Error: func(err error) {
+		if te := err.(types.Error); !c.quiet(te) {
+			c.errs = append(c.errs, te)
+		}
+	}}
+	file := &ast.File{Name: &ast.Ident{Name: "main"}, Decls: slices.Concat(importDecls(c.imports), importDecls(c.typeImports), decls)}
+	types.NewChecker(&conf, c.e.fset, c.e.pkg, info).Files([]*ast.File{file})
+	c.errs = mergeErrors(c.errs)
+}
+
+// quiet reports whether the checker minds something that is fine in a cell: an import or a variable of the cell that is not
+// used, a function whose body is checked later, and a last expression whose value is shown.
+func (c *checking) quiet(te types.Error) bool {
+	if name, ok := strings.CutPrefix(te.Msg, "declared and not used: "); ok {
+		scope := c.info.Scopes[c.body.Type]
+		return scope != nil && scope.Lookup(name) != nil && scope.Lookup(name).Pos() == te.Pos
+	}
+	if strings.Contains(te.Msg, " imported ") && strings.HasSuffix(te.Msg, "and not used") || strings.Contains(te.Msg, "missing function body") {
+		return true
+	}
+	return c.last != nil && c.last.Pos() <= te.Pos && te.Pos < c.last.End() &&
+		(strings.HasSuffix(te.Msg, "is not used") || strings.Contains(te.Msg, "(no value) used as value"))
+}
+
+// heads checks the statements, and all declarations without the bodies of functions.
+func (c *checking) heads() error {
+	decls := c.decls
+	for _, f := range c.all {
+		d := *f.decl
+		d.Body = nil
+		decls = append(decls, &d)
+	}
+	if n := len(c.parts.stmts); n > 0 {
+		if x, ok := c.parts.stmts[n-1].(*ast.ExprStmt); ok {
+			c.last = x.X
+		}
+	}
+	c.body = &ast.FuncDecl{
+		Name: &ast.Ident{Name: "cell·", NamePos: c.parts.closing}, Type: &ast.FuncType{Params: &ast.FieldList{}},
+		Body: &ast.BlockStmt{List: c.parts.stmts, Lbrace: token.NoPos, Rbrace: c.parts.closing},
+	}
+	if c.run(c.info, append(decls, c.body)); c.errs != nil {
+		return c.e.diagnose(c.errs...)
+	}
+	scope := c.info.Scopes[c.body.Type]
+	for _, n := range scope.Names() {
+		if v, ok := scope.Lookup(n).(*types.Var); ok {
+			c.hoisted = append(c.hoisted, v)
+		}
+	}
+	sort.Slice(c.hoisted, func(i, j int) bool { return c.hoisted[i].Pos() < c.hoisted[j].Pos() })
+	return nil
+}
+
+// checkBodies checks the bodies of functions. They see the cell's variables, whose types are known by now. A function that
+// uses what nothing declares yet waits, and one of an earlier cell that no longer compiles is left out.
+func (c *checking) checkBodies() error {
+	if len(c.all) == 0 {
+		return nil
+	}
+	scope := c.emptied()
+	for _, v := range c.hoisted {
+		scope.Insert(types.NewVar(v.Pos(), c.pkg, v.Name(), v.Type()))
+		delete(c.imports, v.Name())
+	}
+	for _, n := range c.scope.Names() {
+		if n != c.body.Name.Name && scope.Lookup(n) == nil {
+			insert(scope, c.scope.Lookup(n))
+		}
+	}
+	good := c.all
+	if c.try(good) || c.e.wait(c.name, c.all, c.errs) && c.try(good) {
+		return nil
+	}
+	good = nil
+	for _, f := range c.all {
+		err, bad := c.faultIn(f)
+		switch {
+		case bad && f.cell == c.name:
+			return c.e.diagnose(c.errs...)
+		case bad && mayWait(f): // until it or what it uses is declared anew
+			f.waits = &waiting{errs: []error{err}, reason: fmt.Sprintf("it no longer compiles: %s (%s)", err.Msg, c.e.fset.Position(err.Pos))}
+		case bad:
+			c.broken = append(c.broken, fmt.Sprintf("%s no longer compiles: %s: %s", f.name, c.e.fset.Position(err.Pos), err.Msg))
+			continue
+		}
+		good = append(good, f)
+	}
+	if !c.try(good) {
+		return c.e.diagnose(c.errs...)
+	}
+	return nil
+}
+
+// try checks the bodies of those functions that do not wait.
+func (c *checking) try(funcs []*funcDecl) bool {
+	c.attempt++
+	var ready []*funcDecl
+	var list []ast.Decl
+	for _, f := range funcs {
+		if f.waits != nil {
+			continue
+		}
+		d := bodyDecl(f.decl, c.e)
+		d.Name.Name += strings.Repeat("·", c.attempt) // the scope still has those of the attempt before
+		ready, list = append(ready, f), append(list, d)
+	}
+	info := newInfo()
+	if c.run(info, list); c.errs != nil {
+		return false
+	}
+	for i, f := range ready {
+		f.obj = c.info.Defs[f.decl.Name].(*types.Func)
+		f.body = info.Defs[list[i].(*ast.FuncDecl).Name].(*types.Func)
+	}
+	c.bodies, c.funcs = info, ready
+	return true
+}
+
+// faultIn is the first thing that the checker minds in a function.
+func (c *checking) faultIn(f *funcDecl) (types.Error, bool) {
+	for _, err := range c.errs {
+		if te, ok := err.(types.Error); ok && f.decl.Pos() <= te.Pos && te.Pos < f.decl.End() {
+			return te, true
+		}
+	}
+	return types.Error{}, false
 }
 
 // mergeErrors joins the continuation lines that the checker reports as errors of their own.
@@ -505,7 +522,7 @@ func bodyDecl(d *ast.FuncDecl, e *Evaluator) *ast.FuncDecl {
 	t.Params = &ast.FieldList{Opening: d.Type.Params.Opening, List: params, Closing: d.Type.Params.Closing}
 	// Type parameters of a generic receiver become the function's own.
 	if args := receiverArgs(recv.Type); len(args) > 0 {
-		tspec := e.typeSpecs[receiverName(d)]
+		tspec := e.typeSpecs[cellsplit.Receiver(d)]
 		if tspec == nil || tspec.TypeParams == nil {
 			refuse(d.Pos(), "this method of a generic type yet")
 		}
@@ -568,61 +585,57 @@ func receiverArgs(t ast.Expr) []*ast.Ident {
 
 // renamed copies a type expression with type parameters renamed.
 func renamed(x ast.Expr, names map[string]string) ast.Expr {
+	in := func(x ast.Expr) ast.Expr { return renamed(x, names) }
+	fields := func(list *ast.FieldList) *ast.FieldList {
+		if list == nil {
+			return nil
+		}
+		c := *list
+		c.List = nil
+		for _, f := range list.List {
+			g := *f
+			g.Type = in(f.Type)
+			c.List = append(c.List, &g)
+		}
+		return &c
+	}
 	switch x := x.(type) {
 	case *ast.Ident:
 		if n, ok := names[x.Name]; ok {
 			return &ast.Ident{NamePos: x.NamePos, Name: n}
 		}
+	case *ast.ParenExpr:
+		return in(x.X)
 	case *ast.UnaryExpr:
-		c := *x
-		c.X = renamed(x.X, names)
-		return &c
+		return &ast.UnaryExpr{OpPos: x.OpPos, Op: x.Op, X: in(x.X)}
 	case *ast.BinaryExpr:
-		c := *x
-		c.X, c.Y = renamed(x.X, names), renamed(x.Y, names)
-		return &c
-	case *ast.ArrayType:
-		c := *x
-		c.Elt = renamed(x.Elt, names)
-		return &c
-	case *ast.MapType:
-		c := *x
-		c.Key, c.Value = renamed(x.Key, names), renamed(x.Value, names)
-		return &c
+		return &ast.BinaryExpr{X: in(x.X), OpPos: x.OpPos, Op: x.Op, Y: in(x.Y)}
 	case *ast.StarExpr:
-		c := *x
-		c.X = renamed(x.X, names)
-		return &c
+		return &ast.StarExpr{Star: x.Star, X: in(x.X)}
+	case *ast.ArrayType:
+		return &ast.ArrayType{Lbrack: x.Lbrack, Len: x.Len, Elt: in(x.Elt)}
+	case *ast.Ellipsis:
+		return &ast.Ellipsis{Ellipsis: x.Ellipsis, Elt: in(x.Elt)}
+	case *ast.MapType:
+		return &ast.MapType{Map: x.Map, Key: in(x.Key), Value: in(x.Value)}
+	case *ast.ChanType:
+		return &ast.ChanType{Begin: x.Begin, Arrow: x.Arrow, Dir: x.Dir, Value: in(x.Value)}
+	case *ast.FuncType:
+		return &ast.FuncType{Func: x.Func, Params: fields(x.Params), Results: fields(x.Results)}
+	case *ast.StructType:
+		return &ast.StructType{Struct: x.Struct, Fields: fields(x.Fields)}
+	case *ast.InterfaceType:
+		return &ast.InterfaceType{Interface: x.Interface, Methods: fields(x.Methods)}
 	case *ast.IndexExpr:
-		c := *x
-		c.X, c.Index = renamed(x.X, names), renamed(x.Index, names)
-		return &c
+		return &ast.IndexExpr{X: in(x.X), Lbrack: x.Lbrack, Index: in(x.Index), Rbrack: x.Rbrack}
+	case *ast.IndexListExpr:
+		c := &ast.IndexListExpr{X: in(x.X), Lbrack: x.Lbrack, Rbrack: x.Rbrack}
+		for _, index := range x.Indices {
+			c.Indices = append(c.Indices, in(index))
+		}
+		return c
 	}
 	return x
-}
-
-func merge(dst, src *types.Info) {
-	for k, v := range src.Types {
-		dst.Types[k] = v
-	}
-	for k, v := range src.Defs {
-		dst.Defs[k] = v
-	}
-	for k, v := range src.Uses {
-		dst.Uses[k] = v
-	}
-	for k, v := range src.Implicits {
-		dst.Implicits[k] = v
-	}
-	for k, v := range src.Instances {
-		dst.Instances[k] = v
-	}
-	for k, v := range src.Selections {
-		dst.Selections[k] = v
-	}
-	for k, v := range src.Scopes {
-		dst.Scopes[k] = v
-	}
 }
 
 // insert puts an object of an earlier check into a scope.
@@ -649,13 +662,8 @@ func adopt(scope *types.Scope, obj types.Object) {
 }
 
 func importDecls(imports map[string]*ast.ImportSpec) []ast.Decl {
-	var names []string
-	for n := range imports {
-		names = append(names, n)
-	}
-	slices.Sort(names)
 	var decls []ast.Decl
-	for _, n := range names {
+	for _, n := range sortedKeys(imports) {
 		decls = append(decls, &ast.GenDecl{Tok: token.IMPORT, TokPos: imports[n].Pos(), Specs: []ast.Spec{imports[n]}})
 	}
 	return decls
@@ -733,35 +741,18 @@ func mentionsMain(t types.Type, seen map[types.Type]bool) bool {
 	return false
 }
 
-// varDecl writes a live variable as a declaration, so that its type is resolved against types declared anew.
-func (e *Evaluator) varDecl(n *entity, names map[string]bool) (ast.Decl, error) {
-	if n.stale != "" {
-		return nil, fmt.Errorf("of an older type")
-	}
-	aliases := map[string]string{}
+// varDecl writes a live variable as a declaration, so that its type is resolved against types declared anew. The packages
+// that the type names are imported for it, under names that no cell says.
+func (c *checking) varDecl(n *entity) (ast.Decl, error) {
 	text := types.TypeString(n.obj.Type(), func(p *types.Package) string {
 		if p.Path() == "main" {
 			return ""
 		}
-		if aliases[p.Path()] == "" {
-			aliases[p.Path()] = fmt.Sprintf("p%d", len(aliases))
-		}
-		return p.Name()
+		name := packageAlias(p.Path()) + "ˍ"
+		c.typeImports[name] = &ast.ImportSpec{Name: ast.NewIdent(name), Path: &ast.BasicLit{Kind: token.STRING, Value: strconv.Quote(p.Path())}}
+		return name
 	})
-	if len(aliases) > 0 {
-		for path := range aliases {
-			found := false
-			for name, s := range e.imports {
-				if strings.Trim(s.Path.Value, "\"`") == path && !strings.Contains(path, name+"\x00") {
-					found = true
-				}
-			}
-			if !found {
-				return nil, fmt.Errorf("%s is not imported", path)
-			}
-		}
-	}
-	f, err := e.parseFile("package main;var " + n.name + " " + text)
+	f, err := c.e.parseFile("package main;var " + n.name + " " + text)
 	if err != nil {
 		return nil, err
 	}
@@ -770,14 +761,9 @@ func (e *Evaluator) varDecl(n *entity, names map[string]bool) (ast.Decl, error) 
 
 // order lists live entities in a fixed order.
 func (e *Evaluator) order() []*entity {
-	var names []string
-	for n := range e.entities {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	list := make([]*entity, len(names))
-	for i, n := range names {
-		list[i] = e.entities[n]
+	var list []*entity
+	for _, n := range sortedKeys(e.entities) {
+		list = append(list, e.entities[n])
 	}
 	return list
 }

@@ -32,7 +32,7 @@ func (e *Evaluator) Define(name string, value any) error {
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	alias := fmt.Sprintf("given%d", e.counter)
-	if _, err := e.eval(fmt.Sprintf("import %s %q", alias, path)); err != nil {
+	if err := e.eval(fmt.Sprintf("import %s %q", alias, path)); err != nil {
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	ent := &entity{name: name, cell: "outside", obj: types.NewVar(token.NoPos, types.NewPackage("main", "main"), name, t)}
@@ -47,11 +47,11 @@ func (e *Evaluator) Define(name string, value any) error {
 				return fmt.Errorf("define %s: %w", name, err)
 			}
 		}
-		if _, err := e.eval(text); err != nil {
+		if err := e.eval(text); err != nil {
 			return fmt.Errorf("define %s: %w", name, err)
 		}
 	}
-	if _, err := e.eval(ent.run + " = " + alias + ".Value"); err != nil {
+	if err := e.eval(ent.run + " = " + alias + ".Value"); err != nil {
 		return fmt.Errorf("define %s: %w", name, err)
 	}
 	e.entities[name] = ent

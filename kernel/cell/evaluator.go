@@ -77,7 +77,6 @@ type Evaluator struct {
 	trace   trace           // what yaegi says about panics passing through
 	support *support
 	counter int
-	cells   int
 }
 
 // genericFunc is a generic function, kept to be written out for each list of type arguments.
@@ -142,7 +141,7 @@ func (e *Evaluator) reset() error {
 		return fmt.Errorf("start the interpreter: %w", err)
 	}
 	e.support.flag = v.Interface().(*bool)
-	e.counter, e.cells = 0, 0
+	e.counter = 0
 	for _, path := range e.options.Prelude {
 		if _, err := e.importer.Import(path); err != nil {
 			return err
@@ -183,8 +182,6 @@ func (e *Evaluator) Run(ctx context.Context, name, src string) (Result, error) {
 
 // prepared is a cell that was checked, lowered and declared.
 type prepared struct {
-	name   string
-	call   string
 	result *types.Tuple
 	notes  []string
 }
@@ -208,10 +205,7 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 	if err != nil {
 		return nil, e.diagnose(err)
 	}
-	specs := map[string]*ast.TypeSpec{}
-	for n, s := range e.typeSpecs {
-		specs[n] = s
-	}
+	specs := maps.Clone(e.typeSpecs)
 	for _, d := range parsed.decls {
 		if g, ok := d.(*ast.GenDecl); ok && g.Tok == token.TYPE {
 			for _, s := range g.Specs {
@@ -221,9 +215,8 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 	}
 	saved := e.typeSpecs
 	e.typeSpecs = specs
-	checked := false
 	defer func() {
-		if !checked {
+		if p == nil {
 			e.typeSpecs = saved
 		}
 	}()
@@ -231,9 +224,7 @@ func (e *Evaluator) prepare(name, src string) (p *prepared, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err = e.declare(ck)
-	checked = err == nil
-	return p, err
+	return e.declare(ck)
 }
 
 // reservedName matches names that lowered text uses.
@@ -242,12 +233,9 @@ var reservedName = regexp.MustCompile(`^(pkg_|cell_|method_|shim_|value_\d)|__\d
 // declare lowers a checked cell and gives its declarations to the interpreter.
 func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	e.support.forget()
-	e.next = map[string]*entity{}
-	for n, ent := range e.entities {
-		e.next[n] = ent
-	}
+	e.next = maps.Clone(e.entities)
 	names := declared(ck.parts.decls)
-	p := &prepared{name: ck.name, notes: ck.broken}
+	p := &prepared{notes: ck.broken}
 	out := newEmission()
 	fresh := map[string]bool{} // types that the interpreter does not have yet
 	// Types: one keeps its run-time name as long as its layout and methods' signatures stay.
@@ -302,7 +290,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 				e.next[n] = &again
 			}
 			for t := range changed {
-				if e.entities[t] != nil && mentionsName(ent.obj.Type(), t, map[types.Type]bool{}) {
+				if e.entities[t] != nil && mentionsName(ent.obj.Type(), t) {
 					delete(e.next, n)
 					p.notes = append(p.notes, fmt.Sprintf("%s is gone: it held a value of the earlier type %s; run the cell that makes it again", n, t))
 					break
@@ -332,17 +320,14 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 		n, _, _ := strings.Cut(b, " ")
 		delete(e.next, n)
 	}
-	generics := map[string]*genericFunc{}
-	for n, g := range e.generics {
-		generics[n] = g
-	}
+	generics := maps.Clone(e.generics)
 	for _, f := range ck.funcs {
 		ent := &entity{name: f.name, obj: f.obj, fn: f.decl, cell: f.cell, info: ck.bodies, uses: map[string]bool{}}
 		ent.run = e.runName(strings.ReplaceAll(strings.ReplaceAll(f.name, ".", methodMark), "·", "_"))
-		if !strings.HasPrefix(f.name, "init·") {
-			e.next[f.name] = ent
-		} else {
+		if f.nameless() {
 			f.name = ent.run
+		} else {
+			e.next[f.name] = ent
 		}
 		if f.body.Type().(*types.Signature).TypeParams().Len() > 0 {
 			generics[f.name] = &genericFunc{run: ent.run, decl: f.decl, body: f.body, info: ck.bodies}
@@ -466,7 +451,7 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 	if os.Getenv("BANTER_SHOW_LOWERED") != "" {
 		fmt.Fprintln(os.Stderr, text)
 	}
-	if _, err := e.eval(text); err != nil {
+	if err := e.eval(text); err != nil {
 		fault := e.interpreterFault(err)
 		if y, ok := fault.(*yaegiFault); !ok || !y.pos.IsValid() { // it does not say where: somewhere in the cell
 			fault = &refusal{ck.parts.begin(), fault.Error()}
@@ -488,8 +473,6 @@ func (e *Evaluator) declare(ck *checked) (*prepared, error) {
 // lowerBody writes the cell's statements as a function that returns the last expression's value, in two parts: its
 // head and its body.
 func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body string) {
-	e.cells++
-	p.call = cellFunction // one name for all, so that the interpreter lets go of the last one
 	stmts := ck.parts.stmts
 	results := ""
 	tail := ""
@@ -572,15 +555,17 @@ func (e *Evaluator) lowerBody(ck *checked, l *lowering, p *prepared) (head, body
 	} else if ck.last != nil {
 		enter = l.line(ck.last.Pos()) + enter
 	}
-	return nowhere + "func " + p.call + "()" + results + " {\n", enter + text + "}"
+	return nowhere + "func " + cellFunction + "()" + results + " {\n", enter + text + "}"
 }
 
-// runName makes a name for the interpreter. The first meaning of a type keeps its own name, which %v never shows but
-// panics do.
+// runName makes a name for the interpreter, which runSuffix takes back.
 func (e *Evaluator) runName(name string) string {
 	e.counter++
 	return fmt.Sprintf("%s__%d", name, e.counter)
 }
+
+// runSuffix is what the interpreter's names have behind those of the cells; __i of instances.
+var runSuffix = regexp.MustCompile(`(?:__i?\d+)+$`)
 
 func (e *Evaluator) isTop(obj types.Object) bool {
 	return obj.Parent() != nil && obj.Parent().Parent() == types.Universe && obj.Pkg() != nil
@@ -679,7 +664,7 @@ func (e *Evaluator) sameType(a, b types.Type, changed map[string]bool) bool {
 		return false
 	}
 	for t := range changed {
-		if mentionsName(b, t, map[types.Type]bool{}) {
+		if mentionsName(b, t) {
 			return false
 		}
 	}
@@ -698,7 +683,7 @@ func idents(n ast.Node) map[string]bool {
 }
 
 // mentionsName reports whether t refers to the cells' type called name.
-func mentionsName(t types.Type, name string, seen map[types.Type]bool) bool {
+func mentionsName(t types.Type, name string) bool {
 	return strings.Contains(" "+nonIdent.ReplaceAllString(types.TypeString(t, nil), " ")+" ", " main."+name+" ")
 }
 
@@ -718,8 +703,7 @@ func (e *Evaluator) provide(path string) error {
 			return err
 		}
 	}
-	alias := "pkg_" + strings.NewReplacer("/", "_", ".", "_", "-", "_").Replace(path)
-	if _, err := e.eval("import " + alias + " " + strconv.Quote(path)); err != nil {
+	if err := e.eval("import " + packageAlias(path) + " " + strconv.Quote(path)); err != nil {
 		return err
 	}
 	e.used[path] = true
@@ -738,14 +722,15 @@ func (e *Evaluator) provides(path, name string) bool {
 }
 
 // eval gives text to yaegi; a panic of its compiler becomes an error.
-func (e *Evaluator) eval(text string) (v reflect.Value, err error) {
+func (e *Evaluator) eval(text string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the interpreter's compiler failed: %v", r)
 		}
 	}()
 	defer letGo(e.interp)
-	return e.interp.Eval(text)
+	_, err = e.interp.Eval(text)
+	return err
 }
 
 var position3 = regexp.MustCompile(`^(?:(.*?):)?(\d+):(\d+): (.*)$`)
@@ -795,7 +780,7 @@ func (e *Evaluator) execute(ctx context.Context, p *prepared) (Result, error) {
 			}
 			finished <- out
 		}()
-		out.value, out.err = e.interp.Eval(p.call + "()")
+		out.value, out.err = e.interp.Eval(cellFunction + "()")
 		ended = true
 	}()
 	var out outcome

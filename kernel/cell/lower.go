@@ -395,10 +395,15 @@ func (l *lowering) global(obj types.Object) string {
 func (l *lowering) alias(path string) string {
 	name, ok := l.out.imports[path]
 	if !ok {
-		name = "pkg_" + strings.NewReplacer("/", "_", ".", "_", "-", "_").Replace(path)
+		name = packageAlias(path)
 		l.out.imports[path] = name
 	}
 	return name
+}
+
+// packageAlias is what lowered text calls a package.
+func packageAlias(path string) string {
+	return "pkg_" + strings.NewReplacer("/", "_", ".", "_", "-", "_").Replace(path)
 }
 
 func (l *lowering) ident(x *ast.Ident) string {
@@ -505,10 +510,7 @@ func (l *lowering) methodValue(x *ast.SelectorExpr, sel *types.Selection) string
 
 // embedded is the name of an embedded field in the interpreter: that of its type there.
 func (l *lowering) embedded(v *types.Var) string {
-	t := l.subs.of(v.Type())
-	if p, ok := types.Unalias(t).(*types.Pointer); ok {
-		t = p.Elem()
-	}
+	t := pointee(types.Unalias(l.subs.of(v.Type())))
 	if n, ok := types.Unalias(t).(*types.Named); ok && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == "main" && !open(t) {
 		return l.named(n, nil)
 	}
@@ -675,10 +677,13 @@ func (l *lowering) typ(t types.Type, at ast.Node) string {
 			if i > 0 {
 				b.WriteString("; ")
 			}
-			if !f.Embedded() || open(l.subs.of(f.Type())) {
+			ft := l.subs.of(f.Type())
+			if !f.Embedded() || open(ft) {
 				b.WriteString(f.Name() + " ")
+			} else if elem := types.Unalias(pointee(types.Unalias(ft))); !isNamed(elem) && elem.String() != f.Name() {
+				refuse(position(at), "the embedded alias %s of a type without a name yet", f.Name())
 			}
-			b.WriteString(l.typ(l.subs.of(f.Type()), at))
+			b.WriteString(l.typ(ft, at))
 			if tag := t.Tag(i); tag != "" {
 				b.WriteString(" " + strconv.Quote(tag))
 			}
@@ -695,6 +700,16 @@ func (l *lowering) typ(t types.Type, at ast.Node) string {
 	refuse(position(at), "a value of type %s yet", t)
 	return ""
 }
+
+// pointee is what a pointer type points at, and any other type itself.
+func pointee(t types.Type) types.Type {
+	if p, ok := t.(*types.Pointer); ok {
+		return p.Elem()
+	}
+	return t
+}
+
+func isNamed(t types.Type) bool { _, ok := t.(*types.Named); return ok }
 
 func position(n ast.Node) token.Pos {
 	if n == nil {
@@ -779,18 +794,15 @@ func (a astAt) Pos() token.Pos { return position(a.Node) }
 func (l *lowering) composite(x *ast.CompositeLit) string {
 	t := l.typeOf(x)
 	var b strings.Builder
-	if x.Type != nil {
-		b.WriteString(l.typ(t, x))
+	if p, ok := t.Underlying().(*types.Pointer); ok && x.Type == nil {
+		b.WriteString("&" + l.typ(p.Elem(), x))
 	} else {
-		if p, ok := t.Underlying().(*types.Pointer); ok {
-			b.WriteString("&" + l.typ(p.Elem(), x))
-		} else {
-			b.WriteString(l.typ(t, x))
-		}
+		b.WriteString(l.typ(t, x))
 	}
-	st, isStruct := underlyingElem(t).(*types.Struct)
+	under := pointee(t.Underlying()).Underlying()
+	st, isStruct := under.(*types.Struct)
 	var elem, key types.Type
-	switch u := underlyingElem(t).(type) {
+	switch u := under.(type) {
 	case *types.Slice:
 		elem = u.Elem()
 	case *types.Array:
@@ -806,10 +818,9 @@ func (l *lowering) composite(x *ast.CompositeLit) string {
 		if kv, ok := elt.(*ast.KeyValueExpr); ok {
 			if isStruct {
 				id := kv.Key.(*ast.Ident)
-				if v, ok := l.info.Uses[id].(*types.Var); ok {
-					elem = v.Type()
-				}
-				if v, ok := l.info.Uses[id].(*types.Var); ok && v.Embedded() {
+				v := l.info.Uses[id].(*types.Var)
+				elem = v.Type()
+				if v.Embedded() {
 					b.WriteString(l.embedded(v))
 				} else {
 					b.WriteString(id.Name)
@@ -847,13 +858,6 @@ func (l *lowering) element(x ast.Expr, t types.Type) string {
 		}
 	}
 	return text
-}
-
-func underlyingElem(t types.Type) types.Type {
-	if p, ok := t.Underlying().(*types.Pointer); ok {
-		return p.Elem().Underlying()
-	}
-	return t.Underlying()
 }
 
 func (l *lowering) call(x *ast.CallExpr) string {

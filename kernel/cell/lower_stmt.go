@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -28,20 +29,12 @@ func (l *lowering) stmt(s ast.Stmt) string {
 		}
 		return l.expr(s.Chan) + " <- " + l.into(s.Value, elem)
 	case *ast.IfStmt:
-		text, end := "if ", ""
-		if s.Init != nil {
-			init := l.stmt(s.Init)
-			if strings.ContainsAny(init, "\n{") && multiple(s.Init) { // it has become several statements
-				text, end = "{ "+init+"\n"+text, "\n}"
-			} else {
-				text += init + "; "
-			}
-		}
-		text += l.expr(s.Cond) + " {" + l.list(s.Body.List) + "}"
+		before, init, after := l.initial(s.Init)
+		text := before + "if " + init + l.expr(s.Cond) + " {" + l.list(s.Body.List) + "}"
 		if s.Else != nil {
 			text += " else " + l.stmt(s.Else)
 		}
-		return text + end
+		return text + after
 	case *ast.ForStmt:
 		return l.forLoop(s, "")
 	case *ast.RangeStmt:
@@ -53,13 +46,7 @@ func (l *lowering) stmt(s ast.Stmt) string {
 		case *ast.RangeStmt:
 			return l.rangeLoop(inner, s.Label.Name)
 		case *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
-			if _, ok := inner.(*ast.TypeSwitchStmt); ok {
-				return l.leavable(inner, s.Label.Name) // the label stands inside
-			}
-			if sw, ok := inner.(*ast.SwitchStmt); ok && sw.Tag != nil && types.IsInterface(l.typeOf(sw.Tag)) {
-				return l.leavable(inner, s.Label.Name)
-			}
-			return s.Label.Name + ":\n" + l.leavable(inner, s.Label.Name)
+			return l.leavable(inner, s.Label.Name)
 		}
 		return s.Label.Name + ":\n" + l.stmt(s.Stmt)
 	case *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
@@ -117,7 +104,20 @@ func (l *lowering) leavesRangeFunction(label *ast.Ident) bool {
 	return false
 }
 
-// leavable lowers a statement that break leaves.
+// initial lowers the statement that an if, a for or a switch begins with: init stands in its head. Where it has become
+// several statements, they stand before it, in a block.
+func (l *lowering) initial(s ast.Stmt) (before, init, after string) {
+	if s == nil {
+		return "", "", ""
+	}
+	text := l.stmt(s)
+	if a, ok := s.(*ast.AssignStmt); ok && len(a.Lhs) > 1 && len(a.Rhs) == len(a.Lhs) && strings.ContainsAny(text, "\n{") {
+		return "{ " + text + "\n", "", "\n}"
+	}
+	return "", text + "; ", ""
+}
+
+// leavable lowers a statement that break leaves, with its label.
 func (l *lowering) leavable(s ast.Stmt, label string) string {
 	l.loops = append(l.loops, &loopContext{label: label})
 	defer func() { l.loops = l.loops[:len(l.loops)-1] }()
@@ -130,21 +130,15 @@ func (l *lowering) leavable(s ast.Stmt, label string) string {
 	}
 	switch s := s.(type) {
 	case *ast.SwitchStmt:
-		text := "switch "
-		if s.Init != nil {
-			text += l.stmt(s.Init) + "; "
+		if s.Tag != nil && l.comparesInterfaces(s) {
+			return l.interfaceSwitch(s, label)
 		}
-		if s.Tag != nil {
-			if types.IsInterface(l.typeOf(s.Tag)) {
-				return l.interfaceSwitch(s, label)
-			}
-			text += l.expr(s.Tag) + " "
-		}
-		return text + clauses(s.Body)
+		before, init, after := l.initial(s.Init)
+		return before + labelText(label) + "switch " + init + l.expr(s.Tag) + " " + clauses(s.Body) + after
 	case *ast.TypeSwitchStmt:
 		return l.typeSwitch(s, label)
 	case *ast.SelectStmt:
-		return "select " + clauses(s.Body)
+		return labelText(label) + "select " + clauses(s.Body)
 	}
 	return ""
 }
@@ -311,17 +305,13 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 	case token.CONST:
 		return "" // constants are written as literals where they are used
 	case token.TYPE:
-		var lines []string
 		for _, spec := range g.Specs {
 			t := spec.(*ast.TypeSpec)
 			obj := l.info.Defs[t.Name]
 			if t.TypeParams != nil || len(l.subs) > 0 {
 				refuse(t.Pos(), "a type declared inside a generic function yet")
 			}
-			if t.Assign.IsValid() {
-				continue
-			}
-			if types.IsInterface(obj.Type()) {
+			if t.Assign.IsValid() || types.IsInterface(obj.Type()) {
 				continue
 			}
 			if _, ok := l.e.dynamics.locals[obj]; !ok {
@@ -330,7 +320,7 @@ func (l *lowering) declaration(s *ast.DeclStmt) string {
 				l.out.decls = append(l.out.decls, "type "+run+" "+l.typ(obj.Type().Underlying(), t))
 			}
 		}
-		return strings.Join(lines, "\n")
+		return ""
 	}
 	var lines []string
 	for _, spec := range g.Specs {
@@ -502,28 +492,26 @@ func (l *lowering) forLoop(s *ast.ForStmt, label string) string {
 		several = len(a.Lhs) > 1
 	}
 	if len(own) == 0 && !several {
-		text := labelText(label) + "for "
+		before, init, after := l.initial(s.Init)
+		head := l.expr(s.Cond)
 		if s.Init != nil || s.Post != nil {
-			if s.Init != nil {
-				text += l.stmt(s.Init)
+			if init == "" {
+				init = "; "
 			}
-			text += "; "
-			if s.Cond != nil {
-				text += l.expr(s.Cond)
-			}
-			text += "; "
+			head = init + head + "; "
 			if s.Post != nil {
-				text += l.stmt(s.Post)
+				head += l.stmt(s.Post)
 			}
-		} else if s.Cond != nil {
-			text += l.expr(s.Cond)
 		}
-		return text + " {" + l.stopCheck() + l.body(s.Body, label, again, nil) + "}"
+		return before + labelText(label) + "for " + head + " {" + l.stopCheck() + l.body(s.Body, label, again, nil) + "}" + after
 	}
 	// Each iteration has its own variables: they begin as copies of the last iteration's, and the post statement works
 	// on the new ones.
 	first := l.tmp("first")
-	text := "{ " + l.stmt(s.Init) + "\n"
+	text := "{ "
+	if s.Init != nil {
+		text += l.stmt(s.Init) + "\n"
+	}
 	copies := ""
 	for _, id := range own {
 		p := l.tmp("prev")
@@ -562,10 +550,16 @@ func elementType(t types.Type, i int) types.Type {
 	return nil
 }
 
-// multiple reports whether a statement assigns several values.
-func multiple(s ast.Stmt) bool {
-	a, ok := s.(*ast.AssignStmt)
-	return ok && len(a.Lhs) > 1 && len(a.Rhs) == len(a.Lhs)
+// bind gives x, which a range statement names, its value of a turn.
+func (l *lowering) bind(s *ast.RangeStmt, x ast.Expr, value string, t types.Type) string {
+	if isBlank(x) {
+		return ""
+	}
+	if s.Tok == token.DEFINE {
+		name := local(x.(*ast.Ident).Name)
+		return name + " := " + value + "; _ = " + name + "\n"
+	}
+	return l.expr(x) + " = " + l.convert(value, t, l.typeOf(x), x) + "\n"
 }
 
 func isBlank(x ast.Expr) bool {
@@ -581,24 +575,13 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 	switch u := t.Underlying().(type) {
 	case *types.Basic:
 		if u.Info()&types.IsInteger != 0 {
-			vt := types.Default(t)
-			if !isBlank(s.Key) {
-				vt = l.typeOf(s.Key)
-				if id, ok := s.Key.(*ast.Ident); ok && l.object(id) != nil {
-					vt = l.subs.of(l.object(id).Type())
-				}
+			it := types.Default(t)
+			if !isBlank(s.Key) && !types.IsInterface(l.typeOf(s.Key)) { // whose type a constant takes
+				it = l.typeOf(s.Key)
 			}
-			ts := l.typ(vt, s)
+			ts := l.typ(it, s)
 			i, n := l.tmp("i"), l.tmp("n")
-			set := ""
-			if !isBlank(s.Key) {
-				if s.Tok == token.DEFINE {
-					name := local(s.Key.(*ast.Ident).Name)
-					set = name + " := " + i + "; _ = " + name + "\n"
-				} else {
-					set = l.expr(s.Key) + " = " + i + "\n"
-				}
-			}
+			set := l.bind(s, s.Key, i, it)
 			return labelText(label) + fmt.Sprintf("for %s, %s := %s(0), %s(%s); %s < %s; %s++ {", i, n, ts, ts, l.expr(s.X), i, n, i) + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key) + "}"
 		}
 		if u.Info()&types.IsString != 0 {
@@ -615,38 +598,33 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 	if byPointer {
 		return l.rangeIndexes(s, label)
 	}
-	// The variables of := are copied into the body, so that each iteration has its own.
-	var keys [2]string
+	// Variables that are captured are copied in the body, so that each iteration has its own.
+	var names [2]string
 	set := ""
 	for i, x := range []ast.Expr{s.Key, s.Value} {
-		if isBlank(x) {
-			keys[i] = "_"
-			continue
-		}
 		id, isIdent := x.(*ast.Ident)
-		if s.Tok == token.DEFINE && isIdent && !l.captured(l.info.Defs[id], s.Body) {
-			keys[i] = local(id.Name)
-			continue
-		}
-		keys[i] = l.tmp("v")
-		if s.Tok == token.DEFINE {
-			set += local(id.Name) + " := " + keys[i] + "\n"
-		} else {
-			set += l.expr(x) + " = " + l.convert(keys[i], elementType(t, i), l.typeOf(x), x) + "\n"
-		}
-	}
-	head := "for range " + l.expr(s.X)
-	if keys[1] != "_" && keys[1] != "" {
-		head = "for " + keys[0] + ", " + keys[1] + " := range " + l.expr(s.X)
-	} else if keys[0] != "_" && keys[0] != "" {
-		head = "for " + keys[0] + " := range " + l.expr(s.X)
-	}
-	if keys[0] == "_" && (keys[1] == "_" || keys[1] == "") {
-		head = "for " + l.tmp("k") + " := range " + l.expr(s.X)
-		if s.Key == nil {
-			head = "for _ = range " + l.expr(s.X)
+		switch {
+		case isBlank(x):
+			names[i] = "_"
+		case s.Tok == token.DEFINE && isIdent && !l.captured(l.info.Defs[id], s.Body):
+			names[i] = local(id.Name)
+		default:
+			names[i] = l.tmp("v")
+			set += l.bind(s, x, names[i], elementType(t, i))
 		}
 	}
+	head := "for "
+	switch {
+	case names[1] != "_":
+		head += names[0] + ", " + names[1] + " :="
+	case names[0] != "_":
+		head += names[0] + " :="
+	case s.Key != nil:
+		head += l.tmp("k") + " :="
+	default:
+		head += "_ ="
+	}
+	head += " range " + l.expr(s.X)
 	return labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key, s.Value) + "}"
 }
 
@@ -654,19 +632,7 @@ func (l *lowering) rangeLoop(s *ast.RangeStmt, label string) string {
 // no UTF-8.
 func (l *lowering) rangeString(s *ast.RangeStmt, label string) string {
 	at, runes, i := l.tmp("at"), l.tmp("runes"), l.tmp("i")
-	set := ""
-	for k, x := range []ast.Expr{s.Key, s.Value} {
-		if isBlank(x) {
-			continue
-		}
-		value := []string{at, runes}[k] + "[" + i + "]"
-		if s.Tok == token.DEFINE {
-			name := local(x.(*ast.Ident).Name)
-			set += name + " := " + value + "; _ = " + name + "\n"
-		} else {
-			set += l.expr(x) + " = " + l.convert(value, elementType(l.typeOf(s.X), k), l.typeOf(x), x) + "\n"
-		}
-	}
+	set := l.bind(s, s.Key, at+"["+i+"]", types.Typ[types.Int]) + l.bind(s, s.Value, runes+"["+i+"]", types.Typ[types.Int32])
 	head := "{ " + at + ", " + runes + " := " + l.alias(supportPath) + ".Runes(string(" + l.expr(s.X) + ")); _ = " + runes + "\n"
 	return head + labelText(label) + "for " + i + " := range " + at + " {" + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key, s.Value) + "} }"
 }
@@ -675,21 +641,10 @@ func (l *lowering) rangeString(s *ast.RangeStmt, label string) string {
 // indexes: the interpreter takes the pointer for a list, and has no variable for an element that is a channel.
 func (l *lowering) rangeIndexes(s *ast.RangeStmt, label string) string {
 	of, i := l.tmp("of"), l.tmp("i")
-	set := ""
-	for k, x := range []ast.Expr{s.Key, s.Value} {
-		if isBlank(x) {
-			continue
-		}
-		value := []string{i, of + "[" + i + "]"}[k]
-		if s.Tok == token.DEFINE {
-			name := local(x.(*ast.Ident).Name)
-			set += name + " := " + value + "; _ = " + name + "\n"
-		} else {
-			set += l.expr(x) + " = " + l.convert(value, elementType(l.typeOf(s.X), k), l.typeOf(x), x) + "\n"
-		}
-	}
+	t := l.typeOf(s.X)
+	set := l.bind(s, s.Key, i, elementType(t, 0)) + l.bind(s, s.Value, of+"["+i+"]", elementType(t, 1))
 	head := "for " + i + " := range " + of
-	if p, ok := l.typeOf(s.X).Underlying().(*types.Pointer); ok {
+	if p, ok := t.Underlying().(*types.Pointer); ok {
 		head = fmt.Sprintf("for %s := 0; %s < %d; %s++", i, i, p.Elem().Underlying().(*types.Array).Len(), i)
 	}
 	return "{ " + of + " := " + l.expr(s.X) + "; _ = " + of + "\n" + labelText(label) + head + " {" + l.stopCheck() + set + l.body(s.Body, label, "", nil, s.Key, s.Value) + "} }"
@@ -702,17 +657,10 @@ func (l *lowering) rangeFunc(s *ast.RangeStmt, sig *types.Signature, label strin
 	var params []string
 	set := ""
 	for i := range yield.Params().Len() {
-		x := []ast.Expr{s.Key, s.Value}[i]
+		t := l.subs.of(yield.Params().At(i).Type())
 		name := l.tmp("v")
-		if !isBlank(x) {
-			if s.Tok == token.DEFINE {
-				id := x.(*ast.Ident)
-				set += local(id.Name) + " := " + name + "; _ = " + local(id.Name) + "\n"
-			} else {
-				set += l.expr(x) + " = " + name + "\n"
-			}
-		}
-		params = append(params, name+" "+l.typ(l.subs.of(yield.Params().At(i).Type()), s))
+		set += l.bind(s, []ast.Expr{s.Key, s.Value}[i], name, t)
+		params = append(params, name+" "+l.typ(t, s))
 	}
 	over := l.tmp("over")
 	f := &rangeFunction{code: l.tmp("exit"), over: over, body: s.Body}
@@ -1010,7 +958,15 @@ func (l *lowering) typeSwitch(s *ast.TypeSwitchStmt, label string) string {
 	return find.String() + tests + "\n" + labelText(label) + "switch " + clause + " {" + body.String() + "\n} }"
 }
 
-// interfaceSwitch writes a switch on an interface value as one on comparisons with it.
+// comparesInterfaces reports whether the tag of a switch, or what a case holds against it, is an interface.
+func (l *lowering) comparesInterfaces(s *ast.SwitchStmt) bool {
+	isInterface := func(x ast.Expr) bool { return types.IsInterface(l.typeOf(x)) }
+	return isInterface(s.Tag) || slices.ContainsFunc(s.Body.List, func(c ast.Stmt) bool {
+		return slices.ContainsFunc(c.(*ast.CaseClause).List, isInterface)
+	})
+}
+
+// interfaceSwitch writes a switch on interface values as one on comparisons with its tag.
 func (l *lowering) interfaceSwitch(s *ast.SwitchStmt, label string) string {
 	v := l.tmp("x")
 	text := "{ "

@@ -253,15 +253,18 @@ func (p *printer) value(v reflect.Value, t types.Type, depth int, methods bool) 
 		} else {
 			p.write("map[")
 		}
-		keys := v.MapKeys()
-		slices.SortStableFunc(keys, compareValues)
-		for i, k := range keys {
+		var entries [][2]reflect.Value // a key that is no number is not found again by itself
+		for it := v.MapRange(); it.Next(); {
+			entries = append(entries, [2]reflect.Value{it.Key(), it.Value()})
+		}
+		slices.SortStableFunc(entries, func(a, b [2]reflect.Value) int { return compareValues(a[0], b[0]) })
+		for i, entry := range entries {
 			if i > 0 {
 				p.write(map[bool]string{true: ", ", false: " "}[p.sharp])
 			}
-			p.value(k, u.Key(), depth+1, methods)
+			p.value(entry[0], u.Key(), depth+1, methods)
 			p.write(":")
-			p.value(v.MapIndex(k), u.Elem(), depth+1, methods)
+			p.value(entry[1], u.Elem(), depth+1, methods)
 		}
 		p.write(map[bool]string{true: "}", false: "]"}[p.sharp])
 	case *types.Struct:
@@ -459,6 +462,9 @@ func compareValues(a, b reflect.Value) int {
 		return cmp.Compare(a.Uint(), b.Uint())
 	case reflect.Float32, reflect.Float64:
 		return cmp.Compare(a.Float(), b.Float())
+	case reflect.Complex64, reflect.Complex128:
+		x, y := a.Complex(), b.Complex()
+		return cmp.Or(cmp.Compare(real(x), real(y)), cmp.Compare(imag(x), imag(y)))
 	case reflect.String:
 		return cmp.Compare(a.String(), b.String())
 	case reflect.Pointer, reflect.Chan, reflect.UnsafePointer:

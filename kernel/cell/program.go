@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -69,14 +70,7 @@ func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error
 	for _, d := range f.Decls {
 		switch d := d.(type) {
 		case *ast.FuncDecl:
-			fd := &funcDecl{name: funcName(d), decl: d, cell: filename}
-			if fd.name == "init" || fd.name == "_" {
-				c := *d
-				c.Name = &ast.Ident{NamePos: d.Name.Pos(), Name: fmt.Sprintf("init·%d", len(ck.inits)+1)}
-				fd.decl, fd.name = &c, c.Name.Name
-				ck.inits = append(ck.inits, fd)
-			}
-			ck.funcs = append(ck.funcs, fd)
+			ck.funcs = append(ck.funcs, ck.function(d))
 			funcs = append(funcs, d)
 		case *ast.GenDecl:
 			switch d.Tok {
@@ -99,7 +93,13 @@ func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error
 			info.Defs[id] = v
 			lhs[i] = id
 		}
-		ck.parts.stmts = append(ck.parts.stmts, &ast.AssignStmt{Lhs: lhs, TokPos: init.Rhs.Pos(), Tok: token.DEFINE, Rhs: []ast.Expr{init.Rhs}})
+		tok := token.DEFINE
+		if !slices.ContainsFunc(lhs, func(x ast.Expr) bool { return !isBlank(x) }) {
+			if tok = token.ASSIGN; info.Types[init.Rhs].IsNil() {
+				continue // var _ I = nil
+			}
+		}
+		ck.parts.stmts = append(ck.parts.stmts, &ast.AssignStmt{Lhs: lhs, TokPos: init.Rhs.Pos(), Tok: tok, Rhs: []ast.Expr{init.Rhs}})
 	}
 	for _, n := range pkg.Scope().Names() {
 		if v, ok := pkg.Scope().Lookup(n).(*types.Var); ok {

@@ -400,8 +400,5 @@ func (e *Evaluator) frameName(name, cell string) string {
 	if name == cellFunction {
 		return cell + literals
 	}
-	if i := strings.Index(name, "__"); i > 0 {
-		name = name[:i]
-	}
-	return strings.ReplaceAll(name, methodMark, ".") + literals
+	return strings.ReplaceAll(runSuffix.ReplaceAllString(name, ""), methodMark, ".") + literals
 }

@@ -42,7 +42,7 @@ func (n *entity) awaits() map[string]bool {
 
 // mayWait reports whether a function can be left out until it is called: it has a name that only calls refer to.
 func mayWait(f *funcDecl) bool {
-	return f.decl.Recv == nil && f.decl.Type.TypeParams == nil && f.name != "main" && f.name != "_" && !strings.HasPrefix(f.name, "init·")
+	return f.decl.Recv == nil && f.decl.Type.TypeParams == nil && f.name != "main" && !f.nameless()
 }
 
 // wait marks the functions of the cell called cell, and those that waited before it, that have no fault but names that
@@ -55,8 +55,8 @@ func (e *Evaluator) wait(cell string, funcs []*funcDecl, errs []error) bool {
 		}
 		w := &waiting{names: map[string]bool{}}
 		for _, err := range errs {
-			var te types.Error
-			if !asTypes(err, &te) || te.Pos < f.decl.Pos() || te.Pos >= f.decl.End() {
+			te, ok := err.(types.Error)
+			if !ok || te.Pos < f.decl.Pos() || te.Pos >= f.decl.End() {
 				continue
 			}
 			name, ok := strings.CutPrefix(te.Msg, "undefined: ")
@@ -119,8 +119,7 @@ func (ck *checked) settle(e *Evaluator, funcs []*funcDecl) error {
 		return at, w
 	}
 	fault := func(at *ast.Ident, w *waiting) error {
-		var te types.Error
-		if asTypes(w.errs[0], &te) && slices.ContainsFunc(ck.parts.decls, func(d ast.Decl) bool { return d.Pos() <= te.Pos && te.Pos < d.End() }) {
+		if te, ok := w.errs[0].(types.Error); ok && slices.ContainsFunc(ck.parts.decls, func(d ast.Decl) bool { return d.Pos() <= te.Pos && te.Pos < d.End() }) {
 			return e.diagnose(w.errs...)
 		}
 		return e.diagnose(&refusal{at.Pos(), fmt.Sprintf("%s cannot be called yet: %s", at.Name, w.reason)})
