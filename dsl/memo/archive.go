@@ -225,7 +225,7 @@ type importer struct {
 	tar       *tar.Reader
 	count     Archived
 	announced map[Digest]int64 // sizes of objects that manifests named so far
-	here      map[Digest]bool  // objects that came, or were in the store
+	here      map[Digest]bool  // objects that came
 	step      *Manifest        // whose objects are coming
 	missing   int              // how many of them are still to come
 	skip      bool             // the store has the step already

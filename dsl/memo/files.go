@@ -67,6 +67,25 @@ func hashFile(ctx context.Context, path string) (Digest, int64, error) {
 	}
 }
 
+var errTooLarge = errors.New("more than such a file can have")
+
+// readBounded reads a file that has no more than limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s has %d bytes, %w", filepath.Base(path), info.Size(), errTooLarge)
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
 // syncDir makes renames within a folder outlive a power cut.
 func syncDir(dir string) error {
 	if runtime.GOOS == "windows" { // where a folder cannot be synced, and renames are logged by the file system
@@ -146,7 +165,7 @@ func (s *Store) File(ctx context.Context, path string) (File, error) {
 	}
 	rel := filepath.Join(filesDir, string(Sum([]byte(abs)))+".json")
 	now := fileRecord{Path: abs, Looks: looksOf(info), Hashed: time.Now().UnixNano()}
-	if b, err := os.ReadFile(filepath.Join(s.dir, rel)); err == nil {
+	if b, err := readBounded(filepath.Join(s.dir, rel), maxSmallBytes); err == nil {
 		var old fileRecord
 		if json.Unmarshal(b, &old) == nil && old.Digest.Valid() && old.Path == abs && old.Looks == now.Looks && old.Looks.settled(old.Hashed) {
 			return File{Path: path, Digest: old.Digest, Size: old.Looks.Size, looks: old.Looks}, nil

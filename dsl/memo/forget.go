@@ -34,19 +34,11 @@ type tombstones struct {
 // Tombstones lists what must not come into the store again, sorted. A list that cannot be read is an error: going on
 // without it would bring back what somebody asked to be forgotten.
 func (s *Store) Tombstones() ([]Tombstone, error) {
-	path := filepath.Join(s.dir, tombstonesFile)
-	info, err := os.Stat(path)
+	b, err := readBounded(filepath.Join(s.dir, tombstonesFile), maxTombstones)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	var b []byte
 	var t tombstones
-	if err == nil && info.Size() > maxTombstones {
-		err = fmt.Errorf("%s has more than %d bytes", tombstonesFile, maxTombstones)
-	}
-	if err == nil {
-		b, err = os.ReadFile(path)
-	}
 	if err == nil {
 		err = json.Unmarshal(b, &t)
 	}

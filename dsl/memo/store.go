@@ -36,6 +36,7 @@ const (
 	manifestFormat = "banter-manifest/1"
 
 	maxManifestBytes = 64 << 20
+	maxSmallBytes    = 1 << 16 // of the head, and of what is remembered of an input file
 )
 
 // Store is a folder of results. It may be used by many goroutines and many processes at once.
@@ -62,7 +63,7 @@ func Open(dir string, warn func(string)) (*Store, error) {
 		warn = func(string) {}
 	}
 	s := &Store{dir: dir, warn: warn, verified: map[Digest]looks{}, elsewhere: map[Digest]bool{}}
-	b, err := os.ReadFile(filepath.Join(dir, formatFile))
+	b, err := readBounded(filepath.Join(dir, formatFile), maxSmallBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := s.create(); err != nil {
 			return nil, s.problem("create store", err)
@@ -224,17 +225,12 @@ type damageError struct{ why error }
 func (e *damageError) Error() string { return "damaged: " + e.why.Error() }
 
 func readManifest(path string) (Manifest, error) {
-	var m Manifest
-	info, err := os.Stat(path)
-	if err != nil {
-		return m, err
+	b, err := readBounded(path, maxManifestBytes)
+	if errors.Is(err, errTooLarge) {
+		err = &damageError{err}
 	}
-	if info.Size() > maxManifestBytes {
-		return m, &damageError{fmt.Errorf("%d bytes is more than a manifest can have", info.Size())}
-	}
-	b, err := os.ReadFile(path)
 	if err != nil {
-		return m, err
+		return Manifest{}, err
 	}
 	return parseManifest(b)
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"banter/internal/problem"
 	"banter/internal/progress"
 
 	"github.com/gofrs/flock"
@@ -264,8 +265,35 @@ func (r Root) over() bool { return !r.Until.IsZero() && time.Now().After(r.Until
 // untilLine names a root's end among what is told about it.
 const untilLine = "until"
 
+// maxRootBytes bounds a root: a run of a million steps has as many.
+const maxRootBytes = 64 << 20
+
+// check refuses what would be read back as something else, since a root is a text of lines and words.
+func (r Root) check() error {
+	refuse := func(what string) error {
+		return &problem.Error{Op: "record run", Path: strconv.Quote(r.Name), Err: errors.New(what), Fix: "rename it"}
+	}
+	if strings.Contains(r.Name, "\n") {
+		return refuse("the name of a run is one line")
+	}
+	for name := range r.About {
+		if name == untilLine || strings.ContainsAny(name, " \n") {
+			return refuse(fmt.Sprintf("%q is not a word by which something is told of a run", name))
+		}
+	}
+	for _, k := range r.Keys {
+		if !Digest(k).Valid() {
+			return refuse(fmt.Sprintf("%q is not a key", string(k)))
+		}
+	}
+	return nil
+}
+
 // SetRoot records what the run named r.Name needs.
 func (s *Store) SetRoot(r Root) error {
+	if err := r.check(); err != nil {
+		return err
+	}
 	keys := slices.Clone(r.Keys)
 	slices.Sort(keys)
 	var b strings.Builder
@@ -326,7 +354,7 @@ func parseRoot(text string) Root {
 
 // Root returns what the last run of that name was, and whether there was one.
 func (s *Store) Root(name string) (Root, bool, error) {
-	b, err := os.ReadFile(s.rootPath(name))
+	b, err := readBounded(s.rootPath(name), maxRootBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Root{}, false, nil
 	}
@@ -340,7 +368,7 @@ func (s *Store) Root(name string) (Root, bool, error) {
 func (s *Store) Roots() ([]Root, error) {
 	var list []Root
 	err := s.walk(rootsDir, func(path string, _ fs.FileInfo) error {
-		b, err := os.ReadFile(path)
+		b, err := readBounded(path, maxRootBytes)
 		if err != nil {
 			return s.problem("read store", err)
 		}

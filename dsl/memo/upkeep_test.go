@@ -266,7 +266,46 @@ func TestKillAtEveryPointOfAChore(t *testing.T) {
 	}
 }
 
-// TestRootsEnd: gc keeps what a run needs until the run's time is over, and forgets the run then.
+// TestRootsThatWouldReadOtherwise: a root is a text, so what would be read back as something else is refused.
+func TestRootsThatWouldReadOtherwise(t *testing.T) {
+	s := open(t, t.TempDir())
+	for _, r := range []Root{
+		{Name: "a\nuntil \"2026-01-02T03:04:05Z\""},
+		{Name: "a", About: map[string]string{"until": "2026-01-02T03:04:05Z"}},
+		{Name: "a", About: map[string]string{"two words": "x"}},
+		{Name: "a", About: map[string]string{"two\nlines": "x"}},
+		{Name: "a", Keys: []Key{"../a"}},
+	} {
+		if err := s.SetRoot(r); err == nil {
+			list, _ := s.Roots()
+			t.Errorf("%+v is read back as %+v", r, list)
+		}
+	}
+	if list, err := s.Roots(); err != nil || len(list) > 0 {
+		t.Errorf("refused, and there: %+v, %v", list, err)
+	}
+}
+
+// TestHugeFilesOfAStoreAreNotTakenIn: what is told by small files is not read without a bound.
+func TestHugeFilesOfAStoreAreNotTakenIn(t *testing.T) {
+	for _, name := range []string{formatFile, tombstonesFile, filepath.Join(rootsDir, string(Sum([]byte("v1"))))} {
+		s := open(t, t.TempDir())
+		if err := os.WriteFile(filepath.Join(s.dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(s.dir, name), 1<<40); err != nil {
+			t.Skip("this file system has no sparse files: ", err)
+		}
+		_, opened := Open(s.dir, nil)
+		_, forgotten := s.Tombstones()
+		_, listed := s.Roots()
+		_, _, read := s.Root("v1")
+		if err := errors.Join(opened, forgotten, listed, read); !errors.Is(err, errTooLarge) {
+			t.Errorf("%s of 1 TB: %v", name, err)
+		}
+	}
+}
+
 func TestADamagedEndIsNotForEver(t *testing.T) {
 	for _, line := range []string{"until", "until soon", `until "2026-01-0`, `until "soon"`} {
 		if !parseRoot("run\n" + line + "\n").over() {
@@ -275,6 +314,7 @@ func TestADamagedEndIsNotForEver(t *testing.T) {
 	}
 }
 
+// TestRootsEnd: gc keeps what a run needs until the run's time is over, and forgets the run then.
 func TestRootsEnd(t *testing.T) {
 	s := open(t, t.TempDir())
 	ends := map[string]time.Time{"always": {}, "for now": time.Now().Add(time.Hour), "over": time.Now().Add(-time.Second)}
