@@ -204,7 +204,7 @@ func number(x float64) string {
 	return fmt.Sprintf("%.3g", x)
 }
 
-func share(x float64) string { return fmt.Sprintf("%.1f %%", 100*x) }
+func share(x float64) string { return fmt.Sprintf("%.1f\u202f%%", 100*x) }
 
 // told is of how many streams a page has charts of their own.
 const told = 3
@@ -263,11 +263,11 @@ func (t Transcripts) tell(r *chart.Report, score *Scored) {
 	if score != nil && score.Words != nil {
 		w := score.Words
 		cards = append(cards,
-			chart.Card{Label: "words right", Value: share(float64(w.Correct) / float64(max(1, w.Words))), Detail: fmt.Sprintf("of %d spoken; word error rate %s", w.Words, share(w.WER)), Tone: chart.Green})
+			chart.Card{Label: "words right", Value: share(float64(w.Correct) / float64(max(1, w.Words))), Detail: fmt.Sprintf("of %s spoken; word error rate %s", chart.Grouped(w.Words), share(w.WER)), Tone: chart.Green})
 		if w.Timed > 0 {
 			cards = append(cards,
 				chart.Card{Label: "word start error", Value: fmt.Sprintf("%d ms", w.StartErrorMedianMS), Detail: "median of the worst stream"},
-				chart.Card{Label: "starts within 200 ms", Value: share(w.Within200MS), Detail: fmt.Sprintf("of %d words with times", w.Timed)})
+				chart.Card{Label: "starts within 200 ms", Value: share(w.Within200MS), Detail: fmt.Sprintf("of %s words with times", chart.Grouped(w.Timed))})
 		} else {
 			cards = append(cards, chart.Card{Label: "word start error", Value: "not known", Detail: "the transcripts have times for whole cues or segments, none for words"})
 		}
@@ -405,7 +405,7 @@ func (e Evaluation) cards() []chart.Card {
 		{Label: "mean reciprocal rank", Value: fmt.Sprintf("%.3f → %.3f", res.Ranking.MRR.Base.Value, res.Ranking.MRR.Tuned.Value), Detail: fmt.Sprintf("of the real response among others; %+.3f; 95\u202f%%: %+.3f to %+.3f", gain.Value, gain.Low, gain.High), Tone: tone(gain.High >= 0)},
 		{Label: "learnt by heart", Value: share(res.Memorisation.Long.Tuned.Value), Detail: "answers of 5 words or more from training", Tone: tone(res.Memorisation.Long.Tuned.Value <= res.Memorisation.LongReal+0.05)}}
 	if g := res.General; g != nil {
-		cards = append(cards, chart.Card{Label: "plain answers' perplexity", Value: strings.Replace(fmt.Sprintf("%+.1f %%", 100*g.Perplexity.Change.Value), "-", "−", 1),
+		cards = append(cards, chart.Card{Label: "plain answers' perplexity", Value: strings.Replace(fmt.Sprintf("%+.1f\u202f%%", math.Round(1000*g.Perplexity.Change.Value)/10+0), "-", "−", 1),
 			Detail: fmt.Sprintf("%d plain questions; %.2f nats a token from the base", g.Prompts, g.Drift.Value), Tone: tone(g.Perplexity.Change.Low <= 0.1)})
 	}
 	if l := res.Leaks; l != nil {

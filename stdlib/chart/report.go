@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"io"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,11 +105,10 @@ func (s *Section) Pairs(pairs []PairSample) {
 	}
 	var views []view
 	for _, p := range pairs[:min(len(pairs), 200)] {
-		tenth := func(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }
 		v := view{PairSample: p,
 			When:     clockText(tenth(p.SpeechStart)) + "–" + clockText(tenth(p.SpeechEnd)),
 			Answered: clockText(tenth(p.MessageTime)),
-			LagText:  number(tenth(p.Lag)) + " s", DelayText: number(tenth(p.Delay)) + " s",
+			LagText:  tenths(p.Lag), DelayText: tenths(p.Delay),
 			ConfidenceText: probability(p.Confidence), FDRText: probability(p.FDR),
 			SpeechText: bounded(p.Speech, 600), ResponseText: bounded(p.Response, 600)}
 		v.Stream = clean(p.Stream, maxLabel)
@@ -225,7 +225,8 @@ section,footer{background:var(--banter-c0);border:1px solid var(--banter-c3);bor
 .intro{margin:0 0 14px;color:var(--banter-c2);max-width:75ch}
 section p{max-width:80ch}
 figure{margin:14px 0 6px;padding:0}
-figure{overflow-x:auto}
+figure{overflow-x:auto;` + scrollShadow + `}
+figure svg>rect:first-of-type{fill-opacity:0}
 figure svg{display:block;max-width:100%;min-width:620px;height:auto;margin:0 auto}
 nav{display:flex;flex-wrap:wrap;gap:4px 18px;margin:-8px 0 18px;font-size:14px}
 a{color:var(` + colorName(toneRole(Blue)) + `)}
@@ -259,6 +260,14 @@ code{font:12px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 footer dl{display:grid;gap:2px}
 footer dt{min-width:150px}
 ` + strings.ReplaceAll(tableRules, "$", "section") + `@media (max-width:640px){.pairs article{grid-template-columns:1fr}section,footer{padding:16px}main{padding:20px 10px}}
-@media print{nav{display:none}:root{` + light.colors() + `--page:#fff}body{font-size:11pt}main{max-width:none;padding:0}section,footer{border:0;padding:8px 0;break-inside:auto}figure,article,.card,tr{break-inside:avoid}h2{break-after:avoid}}
+@media print{nav{display:none}:root{` + light.colors() + `--page:#fff}body{font-size:11pt}main{max-width:none;padding:0}section,footer{border:0;padding:8px 0;break-inside:auto}figure,article,.card,.cards,tr{break-inside:avoid}h2,.intro{break-after:avoid}.cards{grid-template-columns:repeat(auto-fit,minmax(112px,1fr));gap:8px}.card{padding:8px 10px}.card .value{font-size:13pt}figure svg{min-width:0}figure,.scroll{background:none!important}}
 `
 }
+
+// tenths writes a duration in seconds, to a tenth.
+func tenths(d time.Duration) string {
+	return strings.Replace(strconv.FormatFloat(tenth(d), 'f', 1, 64), "-", "−", 1) + "\u202fs"
+}
+
+// tenth is a duration in seconds, rounded to a tenth.
+func tenth(d time.Duration) float64 { return d.Round(100 * time.Millisecond).Seconds() }

@@ -267,8 +267,11 @@ $ {color: var(` + colorName(roleText) + `); background: var(` + colorName(roleGr
 	return "<style>" + strings.ReplaceAll(strings.ReplaceAll(s, "$", scope), "\n", "") + "</style>"
 }
 
-// tableRules style tables within $. A shadow at a side says that the table goes on there.
-const tableRules = `$ .scroll {overflow-x: auto; background: linear-gradient(to right, var(--banter-c0) 30%, transparent) 0 0 / 40px 100% local no-repeat, linear-gradient(to left, var(--banter-c0) 30%, transparent) 100% 0 / 40px 100% local no-repeat, linear-gradient(to right, var(--banter-c4), transparent) 0 0 / 12px 100% scroll no-repeat, linear-gradient(to left, var(--banter-c4), transparent) 100% 0 / 12px 100% scroll no-repeat}
+// scrollShadow is the ground of what scrolls sideways: a shadow at a side says that it goes on there.
+const scrollShadow = `background: linear-gradient(to right, var(--banter-c0) 30%, transparent) 0 0 / 40px 100% local no-repeat, linear-gradient(to left, var(--banter-c0) 30%, transparent) 100% 0 / 40px 100% local no-repeat, linear-gradient(to right, var(--banter-c4), transparent) 0 0 / 12px 100% scroll no-repeat, linear-gradient(to left, var(--banter-c4), transparent) 100% 0 / 12px 100% scroll no-repeat`
+
+// tableRules style tables within $.
+const tableRules = `$ .scroll {overflow-x: auto; ` + scrollShadow + `}
 $ p.caption {font-weight: 600; font-size: 14px; margin: 10px 0 4px; max-width: none}
 $ table {border-collapse: collapse; table-layout: auto; width: 100%; margin: 0; font-size: 13px; text-align: left}
 $ th {text-align: left; font-weight: 600; color: var(--banter-c2); border-bottom: 1px solid var(--banter-c4); padding: 6px 12px 6px 0; white-space: nowrap; background: none}
