@@ -121,7 +121,7 @@ func Align(words Transcripts, options ...AlignOption) Pairs {
 		fail("align", "", err)
 	}
 	for i, l := range words.streams.list {
-		messages, err := l.step.Output("messages.parquet")
+		messages, err := l.step.Output(messagesFile)
 		if err != nil {
 			fail("align", l.info.ID, err)
 		}
@@ -250,23 +250,7 @@ func (p Pairs) Alignment() Alignment {
 func (p Pairs) Streams() Streams { return p.words.streams }
 
 func (s *Session) pairs(step memo.Manifest) ([]Pair, error) {
-	o, err := step.Output(pairsFile)
-	if err != nil {
-		return nil, err
-	}
-	list, err := load(&s.decode, o.Digest, func() (*[]Pair, error) {
-		f, err := s.store.OpenObject(o)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		pairs, err := align.ReadPairs(f, o.Size)
-		return &pairs, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return *list, nil
+	return table(s, step, pairsFile, align.ReadPairs)
 }
 
 var errNoPairs = errors.New("there are no pairs: loosen the filters, or look at the alignment's notes")

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"banter/internal/cellsplit"
 	"banter/internal/reach"
 	"banter/stdlib/align"
 )
@@ -188,7 +189,7 @@ func (c *compiled) find(f func(Pair) bool) (found reach.Function, err error) {
 		return found, errors.New("it has no name")
 	}
 	file, line := fn.FileLine(fn.Entry())
-	if !strings.HasPrefix(fn.Name(), "main.") || strings.Contains(fn.Name(), "[") || filepath.Base(file) != filepath.Base(c.at) || filepath.Dir(file) != filepath.Dir(c.at) {
+	if !strings.HasPrefix(fn.Name(), "main.") || strings.Contains(fn.Name(), "[") || file != c.at {
 		return found, fmt.Errorf("it is not an ordinary function of %s", filepath.Base(c.at))
 	}
 	program := reach.Program{Fset: c.fset, Text: func(*token.File) string { return c.text }, Function: c.function, Outline: true}
@@ -219,23 +220,7 @@ func (c *compiled) find(f func(Pair) bool) (found reach.Function, err error) {
 // function is a function or method of the recipe.
 func (c *compiled) function(name string) (*ast.FuncDecl, *types.Info) {
 	for _, d := range c.file.Decls {
-		f, ok := d.(*ast.FuncDecl)
-		if !ok {
-			continue
-		}
-		is := f.Name.Name
-		if f.Recv != nil && len(f.Recv.List) == 1 {
-			t := f.Recv.List[0].Type
-			if star, ok := t.(*ast.StarExpr); ok {
-				t = star.X
-			}
-			id, ok := t.(*ast.Ident)
-			if !ok {
-				continue
-			}
-			is = id.Name + "." + is
-		}
-		if is == name {
+		if f, ok := d.(*ast.FuncDecl); ok && cellsplit.Names(f)[0] == name {
 			return f, c.info
 		}
 	}
@@ -246,17 +231,12 @@ func (c *compiled) function(name string) (*ast.FuncDecl, *types.Info) {
 func (c *compiled) value(r reach.Read) (string, error) {
 	unknown := fmt.Errorf("no program can read the variable %s that it captured", r.Name)
 	if r.Var == c.given && r.Var != nil {
-		v := reflect.ValueOf(c.params)
-		for _, f := range append([]int{-1}, r.Fields...) {
-			if f >= 0 {
-				if v.Kind() != reflect.Struct || f >= v.NumField() {
-					return "", unknown
-				}
-				v = v.Field(f)
+		v := reflect.Indirect(reflect.ValueOf(c.params))
+		for _, f := range r.Fields {
+			if v.Kind() != reflect.Struct || f >= v.NumField() {
+				return "", unknown
 			}
-			if v.Kind() == reflect.Pointer {
-				v = v.Elem()
-			}
+			v = reflect.Indirect(v.Field(f))
 		}
 		text, trouble := reach.Canonical(v, nil)
 		if trouble != "" {

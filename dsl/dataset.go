@@ -259,27 +259,15 @@ func (r Rows) All() []Row {
 func (r Rows) Len() int { return len(r.All()) }
 
 func (s *Session) rows(r Rows) ([]Row, error) {
-	o, err := r.step.Output(rowsFile)
-	if err != nil {
-		return nil, err
-	}
-	list, err := load(&s.decode, o.Digest, func() (*[]Row, error) {
-		f, err := s.store.OpenObject(o)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		rows, err := dataset.Read(f, o.Size)
-		return &rows, err
-	})
+	list, err := table(s, r.step, rowsFile, dataset.Read)
 	if err != nil {
 		return nil, err
 	}
 	if r.split == "" {
-		return slices.Clone(*list), nil
+		return slices.Clone(list), nil
 	}
 	var side []Row
-	for _, row := range *list {
+	for _, row := range list {
 		if row.Split == r.split {
 			side = append(side, row)
 		}

@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"io"
 	"sync"
 	"weak"
 
@@ -34,4 +35,25 @@ func load[T any](d *decoded, digest memo.Digest, read func() (*T, error)) (*T, e
 	}
 	d.items[digest] = weak.Make(v)
 	return v, nil
+}
+
+// table returns the rows of a step's output that is a Parquet file.
+func table[T any](s *Session, step memo.Manifest, name string, read func(r io.ReaderAt, size int64) ([]T, error)) ([]T, error) {
+	o, err := step.Output(name)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := load(&s.decode, o.Digest, func() (*[]T, error) {
+		f, err := s.store.OpenObject(o)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		rows, err := read(f, o.Size)
+		return &rows, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return *rows, nil
 }

@@ -181,7 +181,7 @@ func Filter(pairs Pairs, rules ...any) Pairs {
 	}
 	step := memo.Step{Verb: "filter", Label: plural(len(rules), "rule"), Reads: []memo.Key{pairs.step.Key}}.With("input.pairs", in.Digest)
 	for _, l := range pairs.words.streams.list { // rules about repetition and authors look at the whole chat
-		o, err := l.step.Output("messages.parquet")
+		o, err := l.step.Output(messagesFile)
 		if err != nil {
 			fail("filter", l.info.ID, err)
 		}

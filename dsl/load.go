@@ -287,6 +287,8 @@ func (s *Session) load(f found, o loadOptions, without forgotten) (loaded, error
 	return l, nil
 }
 
+const messagesFile = "messages.parquet"
+
 func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, without forgotten, inputs map[string]memo.File) error {
 	info, err := media.ProbeWith(ctx, f.recording, media.Options{Track: o.Track, Language: o.Language, Channel: media.Channel(o.Channel)})
 	if err != nil {
@@ -323,7 +325,7 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, with
 	if f.words != "" || f.labels != "" {
 		stream.Truth = &Truth{Words: inputs["words"].Digest, Labels: inputs["labels"].Digest}
 	}
-	if err := d.Write("messages.parquet", func(w io.Writer) error { return chat.WriteParquet(w, messages) }); err != nil {
+	if err := d.Write(messagesFile, func(w io.Writer) error { return chat.WriteParquet(w, messages) }); err != nil {
 		return err
 	}
 	if f.words != "" {
@@ -424,21 +426,5 @@ func (s Streams) Messages(id string) []chat.Message {
 }
 
 func (s *Session) messages(l loaded) ([]chat.Message, error) {
-	o, err := l.step.Output("messages.parquet")
-	if err != nil {
-		return nil, err
-	}
-	list, err := load(&s.decode, o.Digest, func() (*[]chat.Message, error) {
-		f, err := s.store.OpenObject(o)
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		messages, err := chat.ReadParquet(f, o.Size)
-		return &messages, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return *list, nil
+	return table(s, l.step, messagesFile, chat.ReadParquet)
 }

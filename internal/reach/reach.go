@@ -52,7 +52,7 @@ var purePackages = map[string]bool{
 	"math/cmplx": true, "strconv": true, "slices": true, "maps": true, "sort": true, "cmp": true, "regexp": true, "html": true, "errors": true,
 }
 
-const dslPath = "banter/dsl"
+const dslPath = "banter/dsl" // the package whose names stand without it, as in cells
 
 // own says whether an object is of the program itself.
 func own(obj types.Object) bool { return obj.Pkg() != nil && obj.Pkg().Path() == "main" }
@@ -89,8 +89,8 @@ func Of(x ast.Expr, info *types.Info, program Program) Function {
 	s.methods()
 	slices.Sort(s.sources)
 	f := Function{Source: strings.Join(append([]string{head}, s.sources...), "\n"), Unknown: s.unknown}
-	for key, r := range s.reads {
-		if !s.covered(key, r) {
+	for _, r := range s.reads {
+		if !s.covered(r) {
 			f.Reads = append(f.Reads, r)
 		}
 	}
@@ -111,7 +111,7 @@ func (s *search) miss(format string, args ...any) {
 }
 
 // covered says whether all that a read reads is read by another.
-func (s *search) covered(key string, r Read) bool {
+func (s *search) covered(r Read) bool {
 	for i := range r.Fields {
 		if _, ok := s.reads[readKey(r.Var, r.Fields[:i])]; ok {
 			return true

@@ -29,9 +29,9 @@ func canonical(v reflect.Value, unbox Unbox, depth int) (text, trouble string) {
 	if depth > 32 {
 		return "", "a value that is nested too deep"
 	}
-	list := func(open string, n int, item func(i int) (string, string)) (string, string) {
+	list := func(n int, item func(i int) (string, string)) (string, string) {
 		var b strings.Builder
-		b.WriteString(open)
+		b.WriteByte('{')
 		for i := range n {
 			t, trouble := item(i)
 			if trouble != "" {
@@ -58,15 +58,13 @@ func canonical(v reflect.Value, unbox Unbox, depth int) (text, trouble string) {
 		return float(real(v.Complex())) + "," + float(imag(v.Complex())), ""
 	case reflect.String:
 		return strconv.Quote(v.String()), ""
-	case reflect.Slice:
-		if v.IsNil() {
+	case reflect.Slice, reflect.Array:
+		if v.Kind() == reflect.Slice && v.IsNil() {
 			return "nil", ""
 		}
-		return list("{", v.Len(), func(i int) (string, string) { return canonical(v.Index(i), unbox, depth+1) })
-	case reflect.Array:
-		return list("{", v.Len(), func(i int) (string, string) { return canonical(v.Index(i), unbox, depth+1) })
+		return list(v.Len(), func(i int) (string, string) { return canonical(v.Index(i), unbox, depth+1) })
 	case reflect.Struct:
-		return list("{", v.NumField(), func(i int) (string, string) {
+		return list(v.NumField(), func(i int) (string, string) {
 			t, trouble := canonical(v.Field(i), unbox, depth+1)
 			return v.Type().Field(i).Name + ":" + t, trouble
 		})
@@ -87,7 +85,7 @@ func canonical(v reflect.Value, unbox Unbox, depth int) (text, trouble string) {
 			entries = append(entries, k+":"+e)
 		}
 		sort.Strings(entries)
-		return list("{", len(entries), func(i int) (string, string) { return entries[i], "" })
+		return list(len(entries), func(i int) (string, string) { return entries[i], "" })
 	case reflect.Interface, reflect.Pointer:
 		if v.IsNil() {
 			return "nil", ""
