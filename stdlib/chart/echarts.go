@@ -22,6 +22,10 @@ func Options(c Chart) map[string]any {
 	for _, t := range y.ticks {
 		widest = math.Max(widest, textWidth(y.axis.write(t), 12))
 	}
+	top := "64"
+	if named(c.Marks) {
+		top = "76" // their names stand between the subtitle and the plot
+	}
 	base := charts.NewLine()
 	base.SetGlobalOptions(
 		charts.WithTitleOpts(opts.Title{Title: clean(c.Title, 200), Subtitle: clean(c.Subtitle, 200), Left: "8"}),
@@ -32,7 +36,7 @@ func Options(c Chart) map[string]any {
 			Min: bound(x, x.from), Max: bound(x, x.to), Data: axisNames(c.X)}),
 		charts.WithYAxisOpts(opts.YAxis{Type: axisType(y.axis), Name: clean(c.Y.Label, maxLabel), NameLocation: "middle", NameGap: int(widest) + 16,
 			Min: bound(y, y.from), Max: bound(y, y.to), Data: axisNames(c.Y)}),
-		charts.WithGridOpts(opts.Grid{Left: left, Right: "24", Top: "64", Bottom: "36", ContainLabel: opts.Bool(true)}),
+		charts.WithGridOpts(opts.Grid{Left: left, Right: "24", Top: top, Bottom: "36", ContainLabel: opts.Bool(true)}),
 		charts.WithDataZoomOpts(opts.DataZoom{Type: "inside", XAxisIndex: 0}),
 	)
 	for _, k := range series {

@@ -151,8 +151,8 @@ func layout(c Chart) *scene {
 	series := prepare(c.Series)
 	top = s.legend(series, top, width)
 	top += 12
-	if slices.ContainsFunc(c.Marks, func(m Mark) bool { return !m.Horizontal && m.Label != "" }) {
-		top += labelSize // marks are named above the plot, where no curve runs through their names
+	if named(c.Marks) {
+		top += labelSize // above the plot, where no curve runs through names
 	}
 
 	x, y := scales(c, series)
@@ -526,6 +526,11 @@ func appendStep(path []point, p point, steps bool) []point {
 		path = append(path, point{p.x, path[n-1].y})
 	}
 	return append(path, p)
+}
+
+// named says whether a mark has its name above the plot.
+func named(marks []Mark) bool {
+	return slices.ContainsFunc(marks, func(m Mark) bool { return !m.Horizontal && m.Label != "" })
 }
 
 func (s *scene) marks(marks []Mark, x, y *scale) {

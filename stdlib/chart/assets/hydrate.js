@@ -33,15 +33,27 @@
     }
   };
 
-  // Draws [x0, x1, y0, y1]: a bar, a bar of a category (x0 = x1), or a span on a track (y0 = y1).
+  // Draws [x, x, y0, y1], the bar of a category, with its name above it.
+  function named(data, ink) {
+    return function (params, api) {
+      var y0 = api.value(2), y1 = api.value(3), half = api.size([1, 0])[0] * 0.38, name = data[params.dataIndex].name;
+      var top = api.coord([api.value(0), Math.max(y0, y1)]), bottom = api.coord([api.value(0), Math.min(y0, y1)]);
+      var children = [];
+      if (y0 !== y1) children.push({ type: "rect", shape: { x: top[0] - half, y: top[1], width: 2 * half, height: Math.max(bottom[1] - top[1], 1) },
+        style: { fill: api.visual("color"), opacity: 0.92 } });
+      if (name) children.push({ type: "text", silent: true, style: { text: name, x: top[0], y: top[1] - 4, align: "center", verticalAlign: "bottom", fill: ink, fontSize: 12 } });
+      return { type: "group", children: children };
+    };
+  }
+
+  // Draws [x0, x1, y0, y1]: a bar, or a span on a track (y0 = y1).
   function box(params, api) {
     var x0 = api.value(0), x1 = api.value(1), y0 = api.value(2), y1 = api.value(3);
     var a = api.coord([x0, y1]), b = api.coord([x1, y0]);
-    if (x0 === x1 && y0 !== y1) { var half = api.size([1, 0])[0] * 0.38; a[0] -= half; b[0] += half; }
     if (y0 === y1) { var thick = Math.min(api.size([0, 1])[1] * 0.34, 13); a[1] -= thick; b[1] += thick; }
     var clip = params.coordSys, left = Math.max(a[0], clip.x), right = Math.min(b[0], clip.x + clip.width);
     if (right < left) return;
-    var gap = right - left > 6 && x0 !== x1 && y0 !== y1 ? 1 : 0;
+    var gap = right - left > 6 && y0 !== y1 ? 1 : 0;
     return { type: "rect", shape: { x: left + gap, y: Math.min(a[1], b[1]), width: Math.max(right - left - 2 * gap, 1), height: Math.abs(b[1] - a[1]) },
       style: { fill: api.visual("color"), opacity: 0.92 } };
   }
@@ -101,9 +113,10 @@
       if (s.markLine) s.markLine.data.forEach(function (m) { Object.assign(m.label, { color: muted, textBorderWidth: 0 }); });
       if (s.type !== "custom") return;
       var interval = / interval$/.test(s.name || "");
-      s.renderItem = interval ? area(s.data, s.step) : box;
+      var categories = !interval && [].concat(option.xAxis)[0].type === "category";
+      s.renderItem = interval ? area(s.data, s.step) : categories ? named(s.data, ink) : box;
       s.silent = interval;
-      s.clip = true;
+      s.clip = !categories; // a name may stand above the highest tick
     });
     return option;
   }
