@@ -3,56 +3,12 @@
 package main
 
 /*
-#include <stdlib.h>
 #include <llama.h>
-#include "watch.h"
-
-// open_embedder makes a context that pools the outputs of each of many texts at a time. The model's own way to pool is
-// taken, and the mean over the tokens where it has none.
-static struct llama_context *open_embedder(struct llama_model *m, uint32_t tokens, uint32_t texts, int threads, struct lm_watch *w) {
-	struct llama_context_params p = llama_context_default_params();
-	p.n_ctx = tokens;
-	p.n_batch = tokens;
-	p.n_ubatch = tokens; // pooling needs a text in one piece
-	p.n_seq_max = texts;
-	p.kv_unified = true; // texts differ in length
-	p.n_threads = threads;
-	p.n_threads_batch = threads;
-	p.embeddings = true;
-	p.no_perf = true;
-	p.abort_callback = lm_abort;
-	p.abort_callback_data = w;
-	struct llama_context *c = llama_init_from_model(m, p);
-	if (c && llama_pooling_type(c) == LLAMA_POOLING_TYPE_NONE) {
-		llama_free(c);
-		p.pooling_type = LLAMA_POOLING_TYPE_MEAN;
-		c = llama_init_from_model(m, p);
-	}
-	return c;
-}
-
-// feed_texts reads n tokens; text[i] is the number of the text that token i belongs to, at its position pos[i].
-static int feed_texts(struct llama_context *c, const llama_token *tokens, const int32_t *text, const int32_t *pos, int n) {
-	struct llama_batch b = llama_batch_init(n, 0, 1);
-	b.n_tokens = n;
-	for (int i = 0; i < n; i++) {
-		b.token[i] = tokens[i];
-		b.pos[i] = pos[i];
-		b.n_seq_id[i] = 1;
-		b.seq_id[i][0] = text[i];
-		b.logits[i] = 1;
-	}
-	llama_memory_clear(llama_get_memory(c), true);
-	int rc = llama_decode(c, b);
-	llama_batch_free(b);
-	return rc;
-}
 */
 import "C"
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"unsafe"
@@ -66,10 +22,7 @@ const embedTexts = 64 // that are read at a time, at most
 
 func embed(ctx context.Context, r *worker.Request) (any, []byte, error) {
 	var p native.EmbedParams
-	if err := json.Unmarshal(r.Params, &p); err != nil {
-		return nil, nil, err
-	}
-	m, done, err := useLM(&p.LMParams)
+	m, done, err := asked(r, &p, &p.LMParams)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,15 +89,10 @@ func (m *lmModel) openEmbedder(ctx context.Context, p *native.LMParams) (*sessio
 	if bool(C.llama_model_has_encoder(m.c)) && bool(C.llama_model_has_decoder(m.c)) {
 		return nil, &worker.Failure{Path: m.path, Message: "a model with an encoder and a decoder gives no embeddings here", Fix: "use an embedding model, such as one of the BERT family"}
 	}
-	s := &session{m: m, batch: native.MaxEmbedTokens, done: make(chan struct{}), quit: make(chan struct{})}
-	s.watch = (*C.struct_lm_watch)(C.calloc(1, C.size_t(unsafe.Sizeof(C.struct_lm_watch{}))))
-	takeError("")
-	s.c = C.open_embedder(m.c, C.uint32_t(s.batch), embedTexts, threads(p.Threads), s.watch)
-	if s.c == nil {
-		C.free(unsafe.Pointer(s.watch))
-		return nil, &worker.Failure{Path: m.path, Message: "llama.cpp could not make room for its work: " + takeError("no reason given"), Fix: "use a smaller model"}
+	s, err := m.openSession(ctx, p, native.MaxEmbedTokens, native.MaxEmbedTokens, 0, embedTexts)
+	if err != nil {
+		return nil, err
 	}
-	s.heed(ctx)
 	if C.llama_pooling_type(s.c) == C.LLAMA_POOLING_TYPE_RANK {
 		s.close()
 		return nil, &worker.Failure{Path: m.path, Message: "this model ranks texts and gives no vectors", Fix: "use an embedding model"}
@@ -164,13 +112,9 @@ func (s *session) pool(ctx context.Context, texts [][]C.llama_token, out []float
 	if len(ids) == 0 {
 		return nil
 	}
-	takeError("")
-	rc := C.feed_texts(s.c, &ids[0], &text[0], &pos[0], C.int(len(ids)))
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if rc != 0 {
-		return &worker.Failure{Path: s.m.path, Message: fmt.Sprintf("llama.cpp gave up with code %d: %s", int(rc), takeError("no reason given"))}
+	C.llama_memory_clear(C.llama_get_memory(s.c), true)
+	if err := s.feed(ctx, ids, text, pos, true); err != nil {
+		return err
 	}
 	for i, t := range texts {
 		if len(t) == 0 {

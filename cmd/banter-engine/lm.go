@@ -5,38 +5,6 @@ package main
 /*
 #include <stdlib.h>
 #include <llama.h>
-#include "watch.h"
-
-static struct llama_context *open_context(struct llama_model *m, uint32_t n_ctx, uint32_t n_batch, uint32_t n_outputs,
-		int threads, struct lm_watch *w) {
-	struct llama_context_params p = llama_context_default_params();
-	p.n_ctx = n_ctx;
-	p.n_batch = n_batch;
-	p.n_ubatch = n_batch < 512 ? n_batch : 512;
-	p.n_outputs_max = n_outputs;
-	p.n_threads = threads;
-	p.n_threads_batch = threads;
-	p.no_perf = true;
-	p.abort_callback = lm_abort;
-	p.abort_callback_data = w;
-	return llama_init_from_model(m, p);
-}
-
-// feed decodes tokens at positions from..from+n; with all set, each of them gives an output, else the last alone.
-static int feed(struct llama_context *c, const llama_token *tokens, int n, int from, bool all) {
-	struct llama_batch b = llama_batch_init(n, 0, 1);
-	b.n_tokens = n;
-	for (int i = 0; i < n; i++) {
-		b.token[i] = tokens[i];
-		b.pos[i] = from + i;
-		b.n_seq_id[i] = 1;
-		b.seq_id[i][0] = 0;
-		b.logits[i] = all || i == n - 1;
-	}
-	int rc = llama_decode(c, b);
-	llama_batch_free(b);
-	return rc;
-}
 */
 import "C"
 
@@ -44,7 +12,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -73,6 +40,15 @@ type lmModel struct {
 }
 
 var lmModels = cache[lmKey, *lmModel]{keep: 2, free: func(m *lmModel) { C.llama_model_free(m.c) }}
+
+// asked reads what a call asks for into params, of which p is a part, and returns the model that it names and the function
+// that says that it is no longer used.
+func asked(r *worker.Request, params any, p *native.LMParams) (*lmModel, func(), error) {
+	if err := json.Unmarshal(r.Params, params); err != nil {
+		return nil, nil, err
+	}
+	return useLM(p)
+}
 
 func useLM(p *native.LMParams) (*lmModel, func(), error) {
 	loadBackends()
@@ -119,113 +95,6 @@ func (m *lmModel) adapter(path string) (*C.struct_llama_adapter_lora, error) {
 	}
 	m.adapters[f] = a
 	return a, nil
-}
-
-// session is a context of a model, for one call.
-type session struct {
-	m     *lmModel
-	c     *C.struct_llama_context
-	batch int // tokens that are decoded at a time
-	watch *C.struct_lm_watch
-	done  chan struct{} // closed by close
-	quit  chan struct{} // closed when nobody touches watch any longer
-}
-
-// open makes room for n tokens. With outputs set, each token of a batch gives logits and not the last alone.
-func (m *lmModel) open(ctx context.Context, p *native.LMParams, n int, outputs bool) (*session, error) {
-	if limit := int(C.llama_model_n_ctx_train(m.c)); limit > 0 && n > limit {
-		return nil, &worker.Failure{Path: m.path, Message: fmt.Sprintf("%d tokens are more than the %d that the model was trained on", n, limit), Fix: "shorten the text"}
-	}
-	adapter, err := m.adapter(p.Adapter)
-	if err != nil {
-		return nil, err
-	}
-	s := &session{m: m, batch: min(max(n, 1), 512), done: make(chan struct{}), quit: make(chan struct{})}
-	s.watch = (*C.struct_lm_watch)(C.calloc(1, C.size_t(unsafe.Sizeof(C.struct_lm_watch{}))))
-	nOut := 1
-	if outputs {
-		nOut = s.batch
-	}
-	takeError("")
-	s.c = C.open_context(m.c, C.uint32_t(max(n, 1)), C.uint32_t(s.batch), C.uint32_t(nOut), threads(p.Threads), s.watch)
-	if s.c == nil {
-		C.free(unsafe.Pointer(s.watch))
-		return nil, &worker.Failure{Path: m.path, Message: "llama.cpp could not make room for its work: " + takeError("no reason given"), Fix: "use a smaller model or a shorter text"}
-	}
-	if adapter != nil {
-		scale := C.float(p.Scale)
-		if scale == 0 {
-			scale = 1
-		}
-		if C.llama_set_adapters_lora(s.c, &adapter, 1, &scale) != 0 {
-			C.llama_free(s.c)
-			C.free(unsafe.Pointer(s.watch))
-			return nil, &worker.Failure{Path: p.Adapter, Message: "the adapter cannot be used: " + takeError("no reason given")}
-		}
-	}
-	s.heed(ctx)
-	return s, nil
-}
-
-// heed has the session's work stop soon after ctx is done.
-func (s *session) heed(ctx context.Context) {
-	go func() {
-		defer close(s.quit)
-		select {
-		case <-s.done:
-		case <-ctx.Done():
-			C.lm_stop(s.watch)
-		}
-	}()
-}
-
-func (s *session) close() {
-	close(s.done)
-	<-s.quit
-	C.llama_free(s.c)
-	C.free(unsafe.Pointer(s.watch))
-}
-
-// decode reads ids, which stand at position from and after. With each, every token gives an output, and each is called for
-// the i-th id while its output, number row of its batch, is there; otherwise only the last one gives an output.
-func (s *session) decode(ctx context.Context, ids []C.llama_token, from int, each func(i, row int) error) error {
-	for at := 0; at < len(ids); at += s.batch {
-		part := ids[at:min(at+s.batch, len(ids))]
-		rc := C.feed(s.c, &part[0], C.int(len(part)), C.int(from+at), C.bool(each != nil))
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if rc != 0 {
-			return &worker.Failure{Path: s.m.path, Message: fmt.Sprintf("llama.cpp gave up with code %d: %s", int(rc), takeError("no reason given"))}
-		}
-		for row := range part {
-			if each == nil {
-				break
-			}
-			if err := each(at+row, row); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// logits returns those after the i-th token of the last batch, -1 being the last. They are valid until the next feed.
-func (s *session) logits(i int) []float32 {
-	return unsafe.Slice((*float32)(C.llama_get_logits_ith(s.c, C.int32_t(i))), int(C.llama_vocab_n_tokens(s.m.vocab)))
-}
-
-// logProb is the logarithm of the softmax of logits at id.
-func logProb(logits []float32, id C.llama_token) float64 {
-	top := logits[0]
-	for _, v := range logits {
-		top = max(top, v)
-	}
-	var sum float64
-	for _, v := range logits {
-		sum += math.Exp(float64(v - top))
-	}
-	return float64(logits[id]-top) - math.Log(sum)
 }
 
 // maxText bounds a text in bytes.
@@ -281,10 +150,7 @@ func (m *lmModel) piece(id C.llama_token, special, first bool) []byte {
 
 func describeModel(_ context.Context, r *worker.Request) (any, []byte, error) {
 	var p native.LMParams
-	if err := json.Unmarshal(r.Params, &p); err != nil {
-		return nil, nil, err
-	}
-	m, done, err := useLM(&p)
+	m, done, err := asked(r, &p, &p)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -309,10 +175,7 @@ func describeModel(_ context.Context, r *worker.Request) (any, []byte, error) {
 
 func tokenize(_ context.Context, r *worker.Request) (any, []byte, error) {
 	var p native.TokenizeParams
-	if err := json.Unmarshal(r.Params, &p); err != nil {
-		return nil, nil, err
-	}
-	m, done, err := useLM(&p.LMParams)
+	m, done, err := asked(r, &p, &p.LMParams)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -330,10 +193,7 @@ func tokenize(_ context.Context, r *worker.Request) (any, []byte, error) {
 
 func generate(ctx context.Context, r *worker.Request) (any, []byte, error) {
 	var p native.GenerateParams
-	if err := json.Unmarshal(r.Params, &p); err != nil {
-		return nil, nil, err
-	}
-	m, done, err := useLM(&p.LMParams)
+	m, done, err := asked(r, &p, &p.LMParams)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -413,10 +273,7 @@ func firstStop(text []byte, stops []string) int {
 
 func score(ctx context.Context, r *worker.Request) (any, []byte, error) {
 	var p native.ScoreParams
-	if err := json.Unmarshal(r.Params, &p); err != nil {
-		return nil, nil, err
-	}
-	m, done, err := useLM(&p.LMParams)
+	m, done, err := asked(r, &p, &p.LMParams)
 	if err != nil {
 		return nil, nil, err
 	}
