@@ -32,8 +32,18 @@ func isRecording(name string) bool {
 	return slices.Contains(recordingExtensions, strings.ToLower(filepath.Ext(name)))
 }
 
+// unpacked is a chat log's name without what says how it is packed.
+func unpacked(name string) string {
+	for _, packed := range []string{".gz", ".zst", ".bz2"} {
+		if cut := len(name) - len(packed); cut > 0 && strings.EqualFold(name[cut:], packed) {
+			return name[:cut]
+		}
+	}
+	return name
+}
+
 func isChat(name string) bool {
-	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
+	name = unpacked(strings.ToLower(name))
 	switch {
 	case slices.Contains([]string{"words.json", "truth.json", "stream.json", "transcript.json", "readme.txt"}, name), strings.HasSuffix(name, ".info.json"):
 		return false
@@ -201,8 +211,8 @@ func findInStreamFolder(dir string, o loadOptions) (f found, chats []string, err
 			continue
 		}
 		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
-		case slices.Contains([]string{".zip", ".zst", ".xz", ".bz2", ".7z", ".rar"}, ext):
-			f.unread = e.Name() + " has to be unpacked: only .gz is read as it is"
+		case slices.Contains([]string{".zip", ".xz", ".7z", ".rar"}, ext):
+			f.unread = e.Name() + " has to be unpacked: only .gz, .zst and .bz2 are read as they are"
 		case e.Name() == "words.json":
 			f.words = path
 		case e.Name() == "truth.json":
@@ -259,7 +269,7 @@ func bases(paths []string) []string {
 
 // stem is a file's name without folders and extensions: "v1.chat.json.gz" is "v1.chat".
 func stem(path string) string {
-	name := strings.TrimSuffix(filepath.Base(path), ".gz")
+	name := unpacked(filepath.Base(path))
 	return strings.TrimSuffix(name, filepath.Ext(name))
 }
 

@@ -49,8 +49,8 @@ func TestFindPairsRecordingsWithChats(t *testing.T) {
 		want    []string          // id recording chat words labels
 		err     string
 	}{
-		{name: "sub-folders", files: []string{"s2/audio.opus", "s2/chat.json", "s1/a.flac", "s1/chat.json.gz", "s1/words.json", "s1/truth.json", "s1/script.vtt"},
-			want: []string{"s1 s1/a.flac s1/chat.json.gz s1/words.json s1/truth.json", "s2 s2/audio.opus s2/chat.json - -"}},
+		{name: "sub-folders", files: []string{"s2/audio.opus", "s2/chat.txt.zst", "s1/a.flac", "s1/chat.json.gz", "s1/words.json", "s1/truth.json", "s1/script.vtt"},
+			want: []string{"s1 s1/a.flac s1/chat.json.gz s1/words.json s1/truth.json", "s2 s2/audio.opus s2/chat.txt.zst - -"}},
 		{name: "several candidates, one named chat", files: []string{"s1/a.wav", "s1/chat.json", "s1/notes.txt"}, want: []string{"s1 s1/a.wav s1/chat.json - -"}},
 		{name: "several candidates", files: []string{"s1/a.wav", "s1/x.json", "s1/y.json"}, err: "say which with ChatMap"},
 		{name: "two recordings", files: []string{"s1/a.wav", "s1/b.wav"}, err: "2 recordings (a.wav, b.wav)"},

@@ -13,12 +13,16 @@ import (
 
 type chatDownloaderItem struct {
 	ID       string          `json:"message_id"`
+	Room     string          `json:"channel_id"`
+	Source   string          `json:"source_room_id"` // of a chat that channels share
 	Type     string          `json:"message_type"`
 	Action   string          `json:"action_type"`
 	Target   string          `json:"target_message_id"`
 	Banned   string          `json:"banned_user"`
+	BannedID string          `json:"target_author_id"`
 	Usec     json.Number     `json:"timestamp"`
 	Seconds  json.Number     `json:"time_in_seconds"`
+	Stamp    string          `json:"time_text"`
 	Author   json.RawMessage `json:"author"`
 	Message  *string         `json:"message"`
 	Badges   []chatBadge     `json:"author_badges"`
@@ -65,29 +69,47 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 			return errors.New("author is neither a name nor an object")
 		}
 	}
-	switch kind := item.Action + item.Type; {
+	if item.Usec != "" {
+		usec, err := strconv.ParseFloat(string(item.Usec), 64)
+		if err != nil || usec < 0 || usec > 1e17 {
+			return fmt.Errorf("timestamp is %.40q", string(item.Usec))
+		}
+		m.Sent = time.UnixMicro(int64(usec)).UTC()
+	}
+	at := moment{m.Sent, m.Position}
+	switch kind := item.Action + " " + item.Type; {
 	case strings.Contains(kind, "as_deleted") || strings.Contains(kind, "delete_message") || strings.Contains(kind, "remove_chat_item"),
 		strings.Contains(kind, "ban_user"):
 		if item.Target != "" {
 			p.facts.removed.message(item.Target)
 		} else {
-			p.facts.removed.author(scalar(author.ID), m.Position)
-			p.facts.removed.author(strings.ToLower(item.Banned), m.Position)
+			p.facts.removed.author(scalar(author.ID), at)
+			p.facts.removed.author(item.BannedID, at)
+			p.facts.removed.author(strings.ToLower(item.Banned), at)
 		}
 		return errIgnored
-	case item.Message == nil || strings.HasPrefix(item.Type, "ticker_"): // tickers repeat a paid message at the top
+	case item.Type == "clear_chat":
+		p.facts.removed.everything(at)
+		return errIgnored
+	case item.Message == nil, spokenBySite(item.Action, item.Type):
 		return errIgnored
 	}
 	m.ID = plainText([]byte(item.ID))
-	m.Text = trimText(plainText([]byte(*item.Message)))
-	if item.Type != "" && item.Type != "text_message" {
+	text, action := strings.CutSuffix(*item.Message, "\x01") // what is left of IRC's way to write /me
+	m.Text, m.Action = trimText(plainText([]byte(text))), action
+	switch item.Type {
+	case "", "text_message", "highlighted_message", "send_message_in_subscriber_only_mode": // paid for with points, but talk
+	default:
 		m.Notice = strings.TrimSuffix(plainText([]byte(item.Type)), "_message")
+	}
+	if item.Source != item.Room {
+		m.Room = plainText([]byte(item.Source))
 	}
 	if m.ReplyTo = item.Reply; m.ReplyTo == "" {
 		m.ReplyTo = item.ReplyTag.ID
 	}
 	if n, err := strconv.Atoi(string(item.Bits)); err == nil {
-		m.Bits = n
+		m.Bits = max(n, 0)
 	}
 	a := &m.Author
 	a.ID, a.Name = plainText([]byte(scalar(author.ID))), plainText([]byte(author.DisplayName))
@@ -115,13 +137,6 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 		p.chatDownloaderEmote(m, scalar(e.ID), e.Name, e.Locations, e.Custom, e.Shortcuts)
 	}
 
-	if item.Usec != "" {
-		usec, err := strconv.ParseFloat(string(item.Usec), 64)
-		if err != nil || usec < 0 || usec > 1e17 {
-			return fmt.Errorf("timestamp is %.40q", string(item.Usec))
-		}
-		m.Sent = time.UnixMicro(int64(usec)).UTC()
-	}
 	if item.Seconds == "" {
 		if m.Sent.IsZero() {
 			return errors.New("neither time_in_seconds nor timestamp")
@@ -137,7 +152,24 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 	if fine {
 		m.Precision = time.Millisecond
 	}
+	if m.Offset == 0 && strings.HasPrefix(item.Stamp, "-") { // YouTube's waiting room
+		p.beforeStart(m, item.Stamp)
+	}
 	return nil
+}
+
+// spokenBySite says whether a record's text is the platform's own, or that of a message which stands elsewhere too.
+func spokenBySite(action, kind string) bool {
+	switch action {
+	case "notice", "host_target", "room_state", "user_state", "successful_login", "reconnect", // of Twitch
+		"add_banner_to_live_chat", "add_live_chat_ticker_item", "show_live_chat_tooltip", "update_live_chat_poll":
+		return true
+	}
+	switch kind {
+	case "viewer_engagement_message", "mode_change_message", "sponsorships_gift_purchase_announcement", "sponsorships_gift_redemption_announcement":
+		return true
+	}
+	return strings.HasPrefix(kind, "ticker_")
 }
 
 // chatDownloaderEmote places one emote. Twitch's have locations in code points, inclusive at both ends, as a list or

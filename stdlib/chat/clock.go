@@ -495,7 +495,7 @@ func (f *facts) place(m *Message) {
 	case m.Origin == FromSent && !c.Base.IsZero(): // a message without an offset among others that have one
 		m.Precision = c.Precision
 		m.Time = m.Sent.Sub(c.Base)
-	case c.Kind == FineOffsets:
+	case c.Kind == FineOffsets && m.Origin == FromOffset:
 		m.Time, m.Precision = m.Offset-c.Trim, time.Millisecond
 	case (c.Kind == Recovered || c.Kind == RecoveredCuts) && !m.Sent.IsZero():
 		if base, ok := f.pieceOf(m); ok {

@@ -2,67 +2,223 @@ package chat
 
 import (
 	"bytes"
+	"compress/gzip"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 )
 
-// TestCutGzip checks that a half-downloaded log of each format gives messages as the whole one has them, and one malformed
+// packed writes raw as gzip or zstd data of the given level, flushed after every so many bytes so that there are many blocks.
+func packed(tb testing.TB, raw []byte, as packing, level, every int) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	var w interface {
+		Write([]byte) (int, error)
+		Flush() error
+		Close() error
+	}
+	var err error
+	if as == packedZstd {
+		w, err = zstd.NewWriter(&b, zstd.WithEncoderLevel(zstd.EncoderLevel(1+level%4)), zstd.WithEncoderConcurrency(1))
+	} else {
+		w, err = gzip.NewWriterLevel(&b, level%10)
+	}
+	for len(raw) > 0 && err == nil {
+		n := min(len(raw), max(every, 1))
+		if _, err = w.Write(raw[:n]); err == nil {
+			err = w.Flush()
+		}
+		raw = raw[n:]
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// holdsPrefix checks that part, read from a cut file, has the first messages of whole, in the order of the file. The last one
+// may lack lines that it went on over.
+func holdsPrefix(t *testing.T, part, whole *Log) {
+	t.Helper()
+	inOrder := func(l *Log) []Message {
+		m := slices.Clone(l.Messages)
+		slices.SortFunc(m, func(a, b Message) int { return int(a.Position - b.Position) })
+		return m
+	}
+	got, want := inOrder(part), inOrder(whole)
+	if len(got) > len(want) {
+		t.Fatalf("%d messages of %d", len(got), len(want))
+	}
+	for i, m := range got {
+		w := want[i]
+		if m.Position != w.Position || m.Author.Name != w.Author.Name || m.Text != w.Text && (i < len(got)-1 || !strings.HasPrefix(w.Text, m.Text)) {
+			t.Fatalf("message %d is %s, in the whole log %s", i, line(m), line(w))
+		}
+	}
+}
+
+// TestCutPacked checks that a half-downloaded log of each format gives messages as the whole one has them, and one malformed
 // record where it breaks off; Strict makes that an error.
-func TestCutGzip(t *testing.T) {
-	var none []string // samples so small that no cut leaves a message
+func TestCutPacked(t *testing.T) {
+	for _, as := range []packing{packedGzip, packedZstd} {
+		var none []string // samples so small that no cut leaves a message
+		for _, c := range formatCases {
+			raw, err := os.ReadFile(filepath.Join("testdata", c.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole, err := Read(t.Context(), bytes.NewReader(raw), c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := packed(t, raw, as, 9, len(raw)/8)
+			some := false
+			for cut := len(data) / 2; cut < len(data)-8; cut += 19 {
+				log, err := Read(t.Context(), bytes.NewReader(data[:cut]), c.options)
+				if err != nil {
+					continue // too little is left
+				}
+				some = true
+				n := len(log.Report.Problems)
+				if n == 0 || !strings.Contains(log.Report.Problems[n-1].Reason, "truncated "+string(as)) {
+					t.Fatalf("%s cut at %d: %+v", c.file, cut, log.Report)
+				}
+				holdsPrefix(t, log, whole)
+				again, err := Read(t.Context(), &dribble{b: data[:cut]}, c.options)
+				if err != nil || !reflect.DeepEqual(again, log) {
+					t.Fatalf("%s cut at %d reads differently in crumbs: %v", c.file, cut, err)
+				}
+				strict := c.options
+				strict.Strict = true
+				if _, err := Read(t.Context(), bytes.NewReader(data[:cut]), strict); err == nil {
+					t.Fatalf("%s cut at %d: Strict took it", c.file, cut)
+				}
+			}
+			if !some {
+				none = append(none, c.file)
+			}
+		}
+		if len(none) > len(formatCases)/3 {
+			t.Errorf("%s: nothing was readable in any cut of %v", as, none)
+		}
+	}
+}
+
+// FuzzCutGzip cuts packed logs anywhere: what is read is the beginning of what the whole file holds, and the end is named.
+// Bytes in the middle may be changed, too: then the checksums, or the reader, must speak, and nothing may break.
+func FuzzCutGzip(f *testing.F) {
+	type sample struct {
+		raw   []byte
+		whole *Log
+		opt   Options
+	}
+	var samples []sample
 	for _, c := range formatCases {
 		raw, err := os.ReadFile(filepath.Join("testdata", c.file))
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
-		whole, err := Read(t.Context(), bytes.NewReader(raw), c.options)
+		whole, err := Read(f.Context(), bytes.NewReader(raw), c.options)
 		if err != nil {
-			t.Fatal(err)
+			f.Fatal(err)
 		}
-		texts := map[int64]string{}
-		for _, m := range whole.Messages {
-			texts[m.Position] = m.Text
+		samples = append(samples, sample{raw, whole, c.options})
+		f.Add(uint8(len(samples)-1), len(samples)%2 == 0, uint8(9), uint16(200), uint16(300), uint16(0), uint8(0))
+	}
+	f.Fuzz(func(t *testing.T, which uint8, zst bool, level uint8, every, cut, at uint16, change uint8) {
+		s := samples[int(which)%len(samples)]
+		as := packedGzip
+		if zst {
+			as = packedZstd
 		}
-		packed := gzipped(raw)
-		some := false
-		for cut := len(packed) / 2; cut < len(packed)-8; cut += 7 {
-			log, err := Read(t.Context(), bytes.NewReader(packed[:cut]), c.options)
-			if err != nil {
-				continue // too little is left
+		data := packed(t, s.raw, as, int(level), 1+int(every))
+		cutAt := int(cut) % (len(data) + 1)
+		data = data[:cutAt:cutAt]
+		if len(data) > 0 && change != 0 {
+			data[int(at)%len(data)] ^= change
+			if log, err := Read(t.Context(), bytes.NewReader(data), s.opt); err == nil && log.Report.Kept != int64(len(log.Messages)) {
+				t.Fatalf("%+v", log.Report)
 			}
-			some = true
+			return
+		}
+		log, err := Read(t.Context(), bytes.NewReader(data), s.opt)
+		if err != nil {
+			return // too little is left to tell the format, or no message
+		}
+		holdsPrefix(t, log, s.whole)
+		if len(log.Messages) < len(s.whole.Messages) {
 			n := len(log.Report.Problems)
-			if n == 0 || !strings.Contains(log.Report.Problems[n-1].Reason, "truncated gzip") {
-				t.Fatalf("%s cut at %d: %+v", c.file, cut, log.Report)
-			}
-			for i, m := range log.Messages {
-				text, ok := texts[m.Position]
-				if i == len(log.Messages)-1 && strings.HasPrefix(text, m.Text) {
-					continue // it may go on over lines that are missing
-				}
-				if !ok || text != m.Text {
-					t.Fatalf("%s cut at %d: %q, in the whole log %q", c.file, cut, m.Text, text)
-				}
-			}
-			again, err := Read(t.Context(), &dribble{b: packed[:cut]}, c.options)
-			if err != nil || !reflect.DeepEqual(again, log) {
-				t.Fatalf("%s cut at %d reads differently in crumbs: %v", c.file, cut, err)
-			}
-			strict := c.options
-			strict.Strict = true
-			if _, err := Read(t.Context(), bytes.NewReader(packed[:cut]), strict); err == nil {
-				t.Fatalf("%s cut at %d: Strict took it", c.file, cut)
+			if n == 0 || !strings.Contains(log.Report.Problems[n-1].Reason, "truncated "+string(as)) {
+				t.Fatalf("cut at %d: %+v", cutAt, log.Report)
 			}
 		}
-		if !some {
-			none = append(none, c.file)
+	})
+}
+
+// bzip2Sample is testdata/twitchdownloader.txt as bzip2 writes it.
+const bzip2Sample = "QlpoOTFBWSZTWQ6ew5IAAB/fwQAQQGB5EDAIAAon59wAACEAQCAAYGgp6ImJ4pozRH5UDGExMmAmAAtV0w0jwXChrpAMfJYywItyoVVQKYtjlai02mB2MaAWA2zZnvf3eHjlu4UyqFkg5VwaNMA5uNfXTzJY1GXQPhE+/k/i7kinChIB09hyQA=="
+
+// TestPackings checks that a log reads the same however it is packed, and what is said of what cannot be unpacked.
+func TestPackings(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("testdata", "twitchdownloader.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Read(t.Context(), bytes.NewReader(raw), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bz, err := base64.StdEncoding.DecodeString(bzip2Sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zst := packed(t, raw, packedZstd, 2, 1<<20)
+	skippable := []byte("\x50\x2a\x4d\x18\x03\x00\x00\x00abc")
+	for name, data := range map[string][]byte{
+		"zstd": zst, "two zstd frames": slices.Concat(packed(t, raw[:40], packedZstd, 1, 7), packed(t, raw[40:], packedZstd, 3, 50)),
+		"a frame to be skipped": slices.Concat(skippable, zst), "bzip2": bz,
+	} {
+		got, err := Read(t.Context(), &dribble{b: data}, Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the log reads differently:\n got %+v\nwant %+v", name, got, want)
 		}
 	}
-	t.Log("nothing readable in any cut:", none)
-	if len(none) > len(formatCases)/3 {
-		t.Error("too many samples give nothing")
+	gz := packed(t, raw, packedGzip, 9, 1<<20)
+	for name, data := range map[string][]byte{"gzip": slices.Concat(gz, make([]byte, 512)), "zstd": slices.Concat(zst, make([]byte, 512))} {
+		got, err := Read(t.Context(), bytes.NewReader(data), Options{})
+		if err != nil {
+			t.Errorf("%s padded with zeros: %v", name, err)
+			continue
+		}
+		if n := len(got.Report.Problems); len(got.Messages) != len(want.Messages) || !strings.Contains(got.Report.Problems[n-1].Reason, "is something else") {
+			t.Errorf("%s padded with zeros: %+v", name, got.Report)
+		}
+	}
+	for name, c := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"a window of 2 GB":   {[]byte("\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00"), "more than 128 MB of memory"},
+		"a frame of 1 TB":    {[]byte("\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x00\x01\x00\x00\x01\x00\x00"), "more than 128 MB of memory"},
+		"a dictionary":       {[]byte("\x28\xb5\x2f\xfd\x01\x58\x07\x01\x00\x00"), "needs a dictionary"},
+		"cut in its header":  {zst[:5], "truncated zstd data: the file breaks off after 5 bytes"},
+		"cut in gzip header": {gz[:7], "truncated gzip data: the file breaks off after 7 bytes"},
+		"bit rot":            {slices.Concat(gz[:20], []byte{gz[20] ^ 0xff}, gz[21:]), "damaged gzip data"},
+		"bzip2, damaged":     {slices.Concat(bz[:20], []byte{bz[20] ^ 0xff}, bz[21:]), "damaged bzip2 data"},
+	} {
+		if _, err := Read(t.Context(), bytes.NewReader(c.data), Options{}); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %q", name, err, c.want)
+		}
 	}
 }

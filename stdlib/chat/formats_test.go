@@ -35,6 +35,9 @@ func line(m Message) string {
 	if m.ReplyTo != "" {
 		b.WriteString(" reply=" + m.ReplyTo)
 	}
+	if m.Room != "" {
+		b.WriteString(" room=" + m.Room)
+	}
 	if m.Notice != "" {
 		b.WriteString(" notice=" + m.Notice)
 	}
@@ -165,7 +168,7 @@ var formatCases = []struct {
 		},
 	},
 	{
-		file: "justlog.txt", source: Source{Format: JustlogText, Streamer: "kuechenchef"}, clock: WallFirst, report: Report{Read: 3, Kept: 2, Malformed: 1}, lines: []int64{3}, anyID: true,
+		file: "justlog.txt", source: Source{Format: JustlogText, Streamer: "kuechenchef"}, clock: WallFirst, report: Report{Read: 3, Kept: 2, Ignored: 1}, anyID: true,
 		want: []string{`0.000 ±1s |ada|ada|ada: "hi Kappa"`, `7.000 ±1s |bo|bo|bo: "hello: there"`},
 	},
 	{

@@ -113,6 +113,7 @@ func FuzzRead(f *testing.F) {
 }
 
 func FuzzTwitchDownloader(f *testing.F) {
+	f.Add([]byte(`{"comments":[{"content_offset_seconds":1,"message":{"body":"Kappa","fragments":[{"text":"Kappa","emoticon":{"emoticon_id":"25"}}]},"message":{"body":"no emote"}}]}`))
 	fuzz(f, is(readTwitchDownloader), "twitchdownloader-1.4.0.json", "twitchdownloader-1.0.0.json")
 }
 

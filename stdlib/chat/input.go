@@ -3,7 +3,6 @@ package chat
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -56,15 +55,15 @@ const ratioGrace = 16 << 20
 
 // input is the text of a log: decompressed, as UTF-8, counted and limited.
 type input struct {
-	ctx    context.Context
-	text   io.Reader
-	raw    *meter // bytes as they lie in the file
-	plain  *meter // bytes after decompression
-	gz     bool
-	limits Limits
-	total  int64 // size of the file, 0 where it is not known
-	told   int64 // raw bytes at the last progress report
-	cut    error // where gzip data breaks off, once that is reached; nil in whole files
+	ctx     context.Context
+	text    io.Reader
+	raw     *meter // bytes as they lie in the file
+	plain   *meter // bytes after decompression
+	packing packing
+	limits  Limits
+	total   int64 // size of the file, 0 where it is not known
+	told    int64 // raw bytes at the last progress report
+	cut     error // where packed data breaks off, once that is reached; nil in whole files
 }
 
 // meter counts what passes through it, and remembers whether that came to its end.
@@ -92,13 +91,10 @@ func newInput(ctx context.Context, r io.Reader, total int64, limits Limits) (*in
 	if what := foreign(head); what != "" {
 		return nil, &problem.Error{Err: fmt.Errorf("this is %s, not a chat log", what), Fix: "give the chat log that was downloaded with the recording"}
 	}
-	var unpacked io.Reader = src
-	if len(head) >= 2 && head[0] == 0x1f && head[1] == 0x8b {
-		in.gz = true
-		unpacked, err = gzip.NewReader(src)
-		if err != nil {
-			return nil, &problem.Error{Err: fmt.Errorf("damaged gzip header: %w", err), Fix: "download the file again"}
-		}
+	in.packing = packingOf(head)
+	unpacked, err := in.unpack(src)
+	if err != nil {
+		return nil, err
 	}
 	in.plain = &meter{r: unpacked}
 	text := bufio.NewReaderSize(in, 64<<10)
@@ -130,21 +126,14 @@ func (in *input) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := in.plain.Read(p)
-	switch {
-	case !in.gz || err == nil || errors.Is(err, io.EOF):
-	case errors.Is(err, io.ErrUnexpectedEOF) && in.raw.ended:
-		// A half-downloaded file: what it holds is good. A source that fails before its own end is an error as ever, since
-		// the next attempt may well give more.
-		in.cut = fmt.Errorf("truncated gzip data: the file breaks off after %d bytes, which unpack to %d", in.raw.n, in.plain.n)
-		err = io.EOF
-	default:
-		err = &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n), Err: fmt.Errorf("damaged gzip data: %w", err), Fix: "download the file again"}
+	if in.packing != "" && err != nil && !errors.Is(err, io.EOF) {
+		err = in.unpackError(err)
 	}
 	if in.plain.n > in.limits.Size {
 		return 0, &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n),
 			Err: fmt.Errorf("the log is larger than %d bytes", in.limits.Size), Fix: "this is no ordinary chat log: check where it comes from"}
 	}
-	if in.gz && in.plain.n > ratioGrace && in.plain.n/max(in.raw.n, 1) > in.limits.Ratio {
+	if in.packing != "" && in.plain.n > ratioGrace && in.plain.n/max(in.raw.n, 1) > in.limits.Ratio {
 		return 0, &problem.Error{At: fmt.Sprintf("byte %d", in.plain.n),
 			Err: fmt.Errorf("%d compressed bytes unpack to more than %d times as much, as no chat log does", in.raw.n, in.limits.Ratio),
 			Fix: "this is no ordinary chat log: check where it comes from"}

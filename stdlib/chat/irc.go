@@ -13,7 +13,7 @@ import (
 // IRC lines with Twitch's tags, as justlog and chat bots keep them, bare or inside justlog's JSON.
 
 var (
-	errNoTime = errors.New("no tmi-sent-ts tag, so the message has no time")
+	errNoTime = errors.New("no tag tmi-sent-ts or time, so the message has no time")
 	errNotIRC = errors.New("not an IRC line")
 )
 
@@ -114,20 +114,26 @@ func (p *pass) ircMessage(line []byte, m *Message) error {
 	switch string(l.command) {
 	case "PRIVMSG":
 	case "USERNOTICE":
-		if m.Notice = l.tag("msg-id"); m.Notice == "" {
+		m.Notice = l.tag("msg-id")
+		if source := l.tag("source-msg-id"); source != "" { // of another channel, as a "sharedchatnotice"
+			m.Notice = source
+		}
+		if m.Notice == "" {
 			m.Notice = "notice"
 		}
 		if len(l.trailing) == 0 { // the platform's words only
 			return errIgnored
 		}
 	case "CLEARCHAT":
+		sent, _ := l.sent() // zero where there is none
+		at := moment{sent, m.Position}
 		switch id, login := l.tag("target-user-id"), bytes.ToLower(l.trailing); {
 		case id != "":
-			p.facts.removed.author(id, m.Position)
+			p.facts.removed.author(id, at)
 		case len(login) > 0:
-			p.facts.removed.author(string(login), m.Position)
+			p.facts.removed.author(string(login), at)
 		default:
-			p.facts.removed.everything(m.Position)
+			p.facts.removed.everything(at)
 		}
 		return errIgnored
 	case "CLEARMSG":
@@ -141,7 +147,11 @@ func (p *pass) ircMessage(line []byte, m *Message) error {
 	}
 	m.ID = l.tag("id")
 	m.ReplyTo = l.tag("reply-parent-msg-id")
-	m.Bits, _ = strconv.Atoi(l.tag("bits"))
+	bits, _ := strconv.Atoi(l.tag("bits"))
+	m.Bits = max(bits, 0)
+	if source := l.tag("source-room-id"); source != l.tag("room-id") {
+		m.Room = source
+	}
 	a := &m.Author
 	a.ID, a.Name = p.names.string([]byte(l.tag("user-id"))), p.names.string([]byte(l.tag("display-name")))
 	login := l.tag("login")
@@ -176,19 +186,29 @@ func (p *pass) ircMessage(line []byte, m *Message) error {
 	p.ircEmotes(l.tag("emotes"), m)
 	m.Text = trimText(m.Text)
 
-	stamp := l.tag("tmi-sent-ts")
-	if stamp == "" {
-		stamp = l.tag("rm-received-ts")
+	var err error
+	m.Sent, err = l.sent()
+	m.Origin, m.Precision = FromSent, time.Millisecond
+	return err
+}
+
+// sent is when the platform took the line, or else when a server or program wrote that it had it.
+func (l *ircLine) sent() (time.Time, error) {
+	for _, name := range [...]string{"tmi-sent-ts", "rm-received-ts"} {
+		stamp := l.tag(name)
+		if stamp == "" {
+			continue
+		}
+		ms, err := strconv.ParseInt(stamp, 10, 64)
+		if err != nil || ms < 0 || ms > 1e14 {
+			return time.Time{}, fmt.Errorf("%s is %.40q", name, stamp)
+		}
+		return time.UnixMilli(ms).UTC(), nil
 	}
-	if stamp == "" {
-		return errNoTime
+	if sent, ok := wallClock([]byte(l.tag("time"))); ok { // IRCv3's server-time
+		return sent, nil
 	}
-	ms, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || ms < 0 || ms > 1e14 {
-		return fmt.Errorf("tmi-sent-ts is %.40q", stamp)
-	}
-	m.Sent, m.Origin, m.Precision = time.UnixMilli(ms).UTC(), FromSent, time.Millisecond
-	return nil
+	return time.Time{}, errNoTime
 }
 
 // ircEmotes reads the emotes tag, id:first-last,first-last/id:..., in code points, inclusive at both ends.
@@ -267,7 +287,14 @@ func (p *pass) justlogRecord(c *cursor, m *Message) error {
 		tag("tmi-sent-ts", strconv.FormatInt(sent.UnixMilli(), 10))
 	}
 	command := "PRIVMSG"
-	if item.Type != nil {
+	switch {
+	case item.Type == nil && item.Tags["target-msg-id"] != "": // the short form of the interface leaves the kind out
+		command = "CLEARMSG"
+	case item.Type == nil && item.Tags["target-user-id"] != "":
+		command = "CLEARCHAT"
+	case item.Type == nil && item.Tags["system-msg"] != "":
+		command = "USERNOTICE"
+	case item.Type != nil:
 		switch *item.Type {
 		case justlogMessage:
 		case justlogClearChat:

@@ -34,17 +34,23 @@ type kickMessage struct {
 
 	Event   string          `json:"event"`
 	Data    json.RawMessage `json:"data"`
-	Deleted struct {
-		ID string `json:"id"`
-	} `json:"message"`
-	User struct {
-		ID any `json:"id"`
+	Message json.RawMessage `json:"message"`
+	User    struct {
+		ID       any    `json:"id"`
+		Username string `json:"username"`
 	} `json:"user"`
+}
+
+// kickInner is the message within an event: of a deletion, and of the first kind of event that carried messages.
+type kickInner struct {
+	ID        any     `json:"id"`
+	Content   *string `json:"message"`
+	CreatedAt any     `json:"created_at"`
 }
 
 type kickMetadata struct {
 	Original struct {
-		ID string `json:"id"`
+		ID any `json:"id"`
 	} `json:"original_message"`
 }
 
@@ -68,18 +74,26 @@ func (p *pass) kickRecord(c *cursor, m *Message) error {
 		if err := c.decode(&item); err != nil && !errors.Is(err, errShort) {
 			return err
 		}
+		var inside kickInner
+		if json.Unmarshal(item.Message, &inside) != nil { // an object, where there is one at all
+			inside = kickInner{}
+		}
 		switch {
 		case strings.HasSuffix(event, "MessageDeletedEvent"):
-			p.facts.removed.message(item.Deleted.ID)
+			p.facts.removed.message(scalar(inside.ID))
 			return errIgnored
 		case strings.HasSuffix(event, "UserBannedEvent"):
-			p.facts.removed.author(scalar(item.User.ID), m.Position)
+			p.facts.removed.author(scalar(item.User.ID), moment{position: m.Position})
 			return errIgnored
 		case strings.HasSuffix(event, "ChatroomClearEvent"):
-			p.facts.removed.everything(m.Position)
+			p.facts.removed.everything(moment{position: m.Position})
 			return errIgnored
 		case !strings.HasSuffix(event, "ChatMessageEvent") && !strings.HasSuffix(event, "ChatMessageSentEvent"):
 			return errIgnored
+		}
+		if item.Content == nil && inside.Content != nil {
+			item.ID, item.Content, item.CreatedAt = inside.ID, inside.Content, inside.CreatedAt
+			item.Sender.ID, item.Sender.Username = item.User.ID, item.User.Username
 		}
 	}
 	if item.Content == nil {
@@ -140,7 +154,7 @@ func kickReply(metadata json.RawMessage) string {
 	if json.Unmarshal(metadata, &m) != nil {
 		return ""
 	}
-	return plainText([]byte(m.Original.ID))
+	return plainText([]byte(scalar(m.Original.ID)))
 }
 
 // kickText replaces each emote's mark by its name.

@@ -107,7 +107,7 @@ func (r Report) Summary() string {
 	return strings.Join(parts, ", ")
 }
 
-// Open reads the log at path, packed by gzip or not.
+// Open reads the log at path, plain or packed by gzip, zstd or bzip2.
 func Open(ctx context.Context, path string, opt Options) (*Log, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -249,7 +249,8 @@ func newPass(ctx context.Context, r io.Reader, total int64, opt Options) (*pass,
 	if err != nil {
 		return nil, err
 	}
-	p := &pass{ctx: ctx, w: newWindow(in.text, limits.Record), opt: opt, limits: limits, facts: newFacts(opt), names: interner{}}
+	p := &pass{ctx: ctx, w: newWindow(in.text, limits.Record), opt: opt, limits: limits, facts: newFacts(opt), names: interner{},
+		lastOffset: -maxOffset}
 	p.w.in = in
 	p.cur.depth = limits.Depth
 	p.scratch.value = make([]byte, 0, 256)
@@ -285,7 +286,7 @@ func (p *pass) run() error {
 
 // cutOff places the end of packed data that breaks off.
 func (p *pass) cutOff(cut error) error {
-	return &problem.Error{At: fmt.Sprintf("line %d, byte %d", p.w.line(), p.w.offset()), Err: cut, Fix: "download the file again"}
+	return &problem.Error{At: fmt.Sprintf("line %d, byte %d", p.w.line(), p.w.offset()), Err: cut, Fix: fixDownload}
 }
 
 // sniffed is how many bytes of text are looked at to find the format.

@@ -19,6 +19,7 @@ type Message struct {
 	Text      string  // as shown to viewers, valid UTF-8, without line breaks
 	Emotes    []Emote // in order of Start, not overlapping
 	ReplyTo   string  // id of the message that this one answers, or empty
+	Room      string  // id of the channel in whose chat it was written, where chats are shared and that is another one
 	Notice    string  // the platform's kind of system message ("resub", "paid"), or empty for ordinary talk
 	Bits      int     // cheered bits, 0 for most messages
 	Action    bool    // written with /me

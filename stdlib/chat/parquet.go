@@ -28,6 +28,7 @@ type messageRow struct {
 	Text        string     `parquet:"text"`
 	Emotes      []emoteRow `parquet:"emotes,list"`
 	ReplyTo     string     `parquet:"reply_to,optional"`
+	Room        string     `parquet:"room,optional,dict"`
 	Notice      string     `parquet:"notice,optional,dict"`
 	Bits        int64      `parquet:"bits"`
 	Action      bool       `parquet:"action"`
@@ -117,7 +118,7 @@ func toRow(m *Message) messageRow {
 	r := messageRow{
 		ID: m.ID, TimeMS: m.Time.Milliseconds(), PrecisionMS: m.Precision.Milliseconds(), Origin: m.Origin.String(), OffsetMS: m.Offset.Milliseconds(),
 		AuthorID: m.Author.ID, AuthorLogin: m.Author.Login, AuthorName: m.Author.Name, Badges: m.Author.Badges, Roles: int32(m.Author.Roles),
-		Text: m.Text, ReplyTo: m.ReplyTo, Notice: m.Notice, Bits: int64(m.Bits), Action: m.Action, Deleted: m.Deleted, Position: m.Position,
+		Text: m.Text, ReplyTo: m.ReplyTo, Room: m.Room, Notice: m.Notice, Bits: int64(m.Bits), Action: m.Action, Deleted: m.Deleted, Position: m.Position,
 	}
 	if !m.Sent.IsZero() {
 		r.SentNS = m.Sent.UnixNano()
@@ -133,7 +134,7 @@ func fromRow(r *messageRow) (Message, error) {
 		ID: r.ID, Time: time.Duration(r.TimeMS) * time.Millisecond, Precision: time.Duration(r.PrecisionMS) * time.Millisecond,
 		Offset: time.Duration(r.OffsetMS) * time.Millisecond,
 		Author: Author{ID: r.AuthorID, Login: r.AuthorLogin, Name: r.AuthorName, Roles: Roles(r.Roles)},
-		Text:   r.Text, ReplyTo: r.ReplyTo, Notice: r.Notice, Bits: int(r.Bits), Action: r.Action, Deleted: r.Deleted, Position: r.Position,
+		Text:   r.Text, ReplyTo: r.ReplyTo, Room: r.Room, Notice: r.Notice, Bits: int(r.Bits), Action: r.Action, Deleted: r.Deleted, Position: r.Position,
 	}
 	if len(r.Badges) > 0 {
 		m.Author.Badges = append([]string(nil), r.Badges...)

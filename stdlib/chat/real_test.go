@@ -56,7 +56,7 @@ func TestRealLogs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if log.Report.Read != 19 || len(log.Messages) != 2 || log.Report.Ignored != 17 || log.Source.Format != YouTubeLiveChat {
+		if log.Report.Read != 19 || len(log.Messages) != 1 || log.Report.Ignored != 18 || log.Source.Format != YouTubeLiveChat {
 			t.Errorf("%+v %+v", log.Source, log.Report)
 		}
 	})

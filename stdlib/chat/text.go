@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -232,6 +233,11 @@ func readText(f Format, s style) reader {
 				continue
 			}
 			text, err := p.textMessage(l, s, p.begin(position))
+			if errors.Is(err, errNoAuthor) && (s == channelStyle && bytes.HasPrefix(l.rest, []byte("#")) || s == colonStyle && !day.IsZero()) {
+				p.textNotice(l, position)
+				p.ignored()
+				continue
+			}
 			if err != nil {
 				if err := p.malformed(position, number, err); err != nil {
 					return err
@@ -300,6 +306,25 @@ func (p *pass) textMessage(l textLine, s style, m *Message) ([]byte, error) {
 	}
 	p.setName(&m.Author, name)
 	return text, nil
+}
+
+// textNotice reads what justlog and Chatterino write of moderators: "name has been banned", "name has been timed out for 600
+// seconds", "chat has been cleared".
+func (p *pass) textNotice(l textLine, position int64) {
+	words := bytes.Fields(l.rest)
+	if len(words) > 0 && words[0][0] == '#' {
+		words = words[1:]
+	}
+	if len(words) < 4 || string(words[1]) != "has" || string(words[2]) != "been" {
+		return
+	}
+	at := moment{l.sent, position}
+	switch what := string(words[3]); {
+	case strings.HasPrefix(what, "cleared"):
+		p.facts.removed.everything(at)
+	case strings.HasPrefix(what, "banned"), what == "permanently", what == "timed":
+		p.facts.removed.author(string(bytes.ToLower(words[0])), at)
+	}
 }
 
 // setName fills an author of whom only the name is known. Names that are not ASCII come as "Name (login)" at times.

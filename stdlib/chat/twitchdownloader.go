@@ -324,7 +324,8 @@ func (p *pass) twitchMessage(c *cursor, m *Message) (bool, error) {
 		return false, err
 	}
 	s := &p.scratch
-	s.text, s.pieces = s.text[:0], s.pieces[:0]
+	s.text, s.pieces, s.lost = s.text[:0], s.pieces[:0], 0
+	m.Emotes, m.Author.Badges, m.Author.Roles = nil, nil, 0 // should a record hold two messages, the last one counts
 	var body []byte
 	var emoticons int // where the array of emoticons starts, for files without fragments
 	fragments := false
@@ -366,7 +367,7 @@ func (p *pass) twitchMessage(c *cursor, m *Message) (bool, error) {
 			if err != nil {
 				return false, err
 			}
-			m.Bits = int(n)
+			m.Bits = int(max(n, 0))
 		case "is_action":
 			if m.Action, err = c.bool(); err != nil {
 				return false, err

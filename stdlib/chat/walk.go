@@ -37,7 +37,7 @@ func (p *pass) peek() (byte, error) {
 // broken says that the document itself, not just a record, cannot be read on.
 func (p *pass) broken(err error) error {
 	return &problem.Error{At: fmt.Sprintf("line %d, byte %d", p.w.line(), p.w.offset()),
-		Err: fmt.Errorf("not valid JSON: %w", err), Fix: "download the file again"}
+		Err: fmt.Errorf("not valid JSON: %w", err), Fix: fixDownload}
 }
 
 // whole runs parse over a value that must be in memory as a whole, reading on until it is, and takes what parse took.

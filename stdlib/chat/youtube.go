@@ -47,6 +47,7 @@ type youTubeItem struct {
 	Text       *youTubeMessage `json:"liveChatTextMessageRenderer"`
 	Paid       *youTubeMessage `json:"liveChatPaidMessageRenderer"`
 	Membership *youTubeMessage `json:"liveChatMembershipItemRenderer"`
+	Held       *struct{}       `json:"liveChatPlaceholderItemRenderer"` // stands for a message that moderators look at
 }
 
 type youTubeMessage struct {
@@ -56,8 +57,6 @@ type youTubeMessage struct {
 	Name      youTubeText  `json:"authorName"`
 	Channel   string       `json:"authorExternalChannelId"`
 	Message   *youTubeText `json:"message"`
-	Subtext   *youTubeText `json:"headerSubtext"`
-	Primary   *youTubeText `json:"headerPrimaryText"`
 	AuthorTag []struct {
 		Badge struct {
 			Icon struct {
@@ -119,6 +118,8 @@ func (p *pass) youTubeRecord(c *cursor, m *Message) error {
 		switch {
 		case a.Add != nil:
 			adds = append(adds, a.Add.Item)
+		case a.Replace != nil && a.Replace.Item.Held != nil:
+			p.facts.removed.message(a.Replace.Target)
 		case a.Replace != nil:
 			adds = append(adds, a.Replace.Item)
 		case a.Deleted != nil:
@@ -126,9 +127,9 @@ func (p *pass) youTubeRecord(c *cursor, m *Message) error {
 		case a.Removed != nil:
 			p.facts.removed.message(a.Removed.Target)
 		case a.AuthorDeleted != nil:
-			p.facts.removed.author(a.AuthorDeleted.Channel, m.Position)
+			p.facts.removed.author(a.AuthorDeleted.Channel, moment{position: m.Position})
 		case a.AuthorRemoved != nil:
-			p.facts.removed.author(a.AuthorRemoved.Channel, m.Position)
+			p.facts.removed.author(a.AuthorRemoved.Channel, moment{position: m.Position})
 		}
 	}
 	position, found := m.Position, false
@@ -168,12 +169,7 @@ func (p *pass) youTubeItem(item youTubeItem, offset json.Number, m *Message) (ok
 		return false, nil
 	}
 	text := from.Message
-	if text == nil && item.Membership != nil {
-		if text = from.Subtext; text == nil {
-			text = from.Primary
-		}
-	}
-	if text == nil { // money without words
+	if text == nil { // money without words, and memberships of which only the platform speaks
 		return false, nil
 	}
 	m.ID = plainText([]byte(from.ID))
@@ -207,11 +203,23 @@ func (p *pass) youTubeItem(item youTubeItem, offset json.Number, m *Message) (ok
 		return false, fmt.Errorf("videoOffsetTimeMsec is %.40q", string(offset))
 	}
 	m.Offset, m.Precision = time.Duration(ms)*time.Millisecond, time.Millisecond
-	// Messages of the waiting room all have offset 0, and a stamp such as "-3:51": only the wall clock can place them.
-	if before := strings.HasPrefix(from.Stamp.Simple, "-"); before && !m.Sent.IsZero() {
-		m.Origin = FromSent
+	if ms == 0 {
+		p.beforeStart(m, from.Stamp.Simple)
 	}
 	return true, nil
+}
+
+// beforeStart places a message of the waiting room. All of these have the offset 0, and a stamp such as "-3:51": the wall
+// clock places them to the millisecond, if others have both, and the stamp to the second.
+func (p *pass) beforeStart(m *Message, stamp string) {
+	offset, _, ok := clockTime([]byte(strings.Replace(stamp, "\u2212", "-", 1)))
+	if !ok || offset >= 0 {
+		return
+	}
+	m.Offset, m.Precision = offset, time.Second
+	if !m.Sent.IsZero() {
+		m.Origin = FromSent
+	}
 }
 
 // flatten makes one text of the runs: a standard emoji is its own character, a custom one stands as its shortcut.
@@ -227,13 +235,14 @@ func (t youTubeText) flatten() (string, []Emote) {
 			continue
 		}
 		name := r.Emoji.ID
-		if r.Emoji.Custom && len(r.Emoji.Shortcuts) > 0 {
+		custom := r.Emoji.Custom || strings.Contains(name, "/") // a channel and a picture, not a character
+		if custom && len(r.Emoji.Shortcuts) > 0 {
 			name = r.Emoji.Shortcuts[0]
 		}
 		if name = plainText([]byte(name)); name == "" {
 			continue
 		}
-		if r.Emoji.Custom {
+		if custom {
 			emotes = append(emotes, Emote{ID: plainText([]byte(r.Emoji.ID)), Name: name, Provider: "youtube", Start: b.Len(), End: b.Len() + len(name)})
 		}
 		b.WriteString(name)
