@@ -126,6 +126,9 @@ func Finish(s *Session, show *console.Console, name string, err error) int {
 			switch {
 			case r.Err != nil:
 				summary.Failed++
+				if errors.Is(r.Err, context.Canceled) {
+					summary.Stopped++
+				}
 			case r.Outcome == 0:
 				summary.Made++
 			default:

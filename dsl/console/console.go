@@ -3,6 +3,7 @@
 package console
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,13 +42,15 @@ type bar struct {
 // Summary is how a run ended.
 type Summary struct {
 	Hits, Made, Failed int
+	Stopped            int      // of the failed: what nothing was wrong with
 	Exports            []string // files written to the out folder
 }
 
 // New shows a run on out, and its errors on err.
 func New(out, err io.Writer, asJSON bool) *Console {
 	c := &Console{out: out, err: err, json: asJSON, began: time.Now(), open: map[string]*bar{}, last: map[string]time.Time{}, label: narrowLabel}
-	if f, ok := out.(*os.File); ok && !asJSON && term.IsTerminal(int(f.Fd())) {
+	// A terminal that calls itself dumb does not know the sequences by which bars are drawn over.
+	if f, ok := out.(*os.File); ok && !asJSON && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd())) {
 		c.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithAutoRefresh())
 	}
 	return c
@@ -76,7 +79,11 @@ func (c *Console) Event(e event.Event) {
 		c.step(e, "done")
 	case event.Failed:
 		c.close(id)
-		c.step(e, "failed")
+		how := "failed"
+		if strings.HasSuffix(e.Text, context.Canceled.Error()) { // because of another, or of whoever runs it
+			how = "stopped"
+		}
+		c.step(e, how)
 	}
 }
 
@@ -233,7 +240,11 @@ func (c *Console) Finish(s Summary, err error, code int) {
 		if n == 1 {
 			steps = "step"
 		}
-		fmt.Fprintf(c.out, "%d %s: %d hit, %d made, %d failed in %.1fs\n", n, steps, s.Hits, s.Made, s.Failed, seconds)
+		stopped := ""
+		if s.Stopped > 0 {
+			stopped = fmt.Sprintf(", %d stopped", s.Stopped)
+		}
+		fmt.Fprintf(c.out, "%d %s: %d hit, %d made, %d failed%s in %.1fs\n", n, steps, s.Hits, s.Made, s.Failed-s.Stopped, stopped, seconds)
 	}
 	for _, path := range s.Exports {
 		fmt.Fprintf(c.out, "wrote %s\n", path)
