@@ -389,7 +389,7 @@ func (l *lowering) converterTo(t types.Type) *dispatcher {
 	return d
 }
 
-// slices of parameters: a variadic parameter is a slice.
+// packedParams writes parameters with their names; a variadic one is the slice that it comes to.
 func (l *lowering) packedParams(sig *types.Signature, prefix string) (decl string, args []string) {
 	var parts []string
 	for i := range sig.Params().Len() {

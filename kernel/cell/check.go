@@ -21,16 +21,16 @@ import (
 type entity struct {
 	name   string // "x", "f", "T", "T.M"
 	obj    types.Object
-	run    string        // its name in the interpreter; a new one for each incompatible meaning
-	fn     *ast.FuncDecl // functions and methods
-	spec   ast.Spec      // types
-	gen    *ast.GenDecl  // constants: the whole group, since iota counts in it
-	cell   string        // the cell that declared it
-	uses   map[string]bool
-	shape  string      // of a type: what its layout depends on
-	holder string      // of a method: the variable that holds its newest code
-	info   *types.Info // of the body of a function
-	waits  *waiting    // a function that cannot be called yet
+	run    string          // its name in the interpreter; a new one for each incompatible meaning
+	fn     *ast.FuncDecl   // functions and methods
+	spec   ast.Spec        // types
+	gen    *ast.GenDecl    // constants: the whole group, since iota counts in it
+	cell   string          // the cell that declared it
+	uses   map[string]bool // of a function: the cells' names that it refers to
+	shape  string          // of a type: what its layout depends on
+	holder string          // of a method: the variable that holds its newest code
+	info   *types.Info     // of the body of a function
+	waits  *waiting        // a function that cannot be called yet
 }
 
 // isVar reports whether n is a variable.
@@ -94,7 +94,7 @@ func (e *Evaluator) check(name string, p *parts) (*checked, error) {
 	names := declared(p.decls)
 	rebuild := false
 	for n := range names {
-		if old := e.entities[n]; old != nil && !old.isVar() {
+		if old := e.entities[n]; old != nil && (!old.isVar() || e.inUse(n)) {
 			rebuild = true
 		}
 		if recv, _, ok := strings.Cut(n, "."); ok && !names[recv] {
@@ -121,13 +121,21 @@ func (e *Evaluator) check(name string, p *parts) (*checked, error) {
 		if old == nil || old.isVar() && types.Identical(old.obj.Type(), v.Type()) {
 			continue
 		}
-		for _, f := range e.entities {
-			if f.uses[v.Name()] {
-				return e.tryCheck(name, p, names, true)
-			}
+		if e.inUse(v.Name()) {
+			return e.tryCheck(name, p, names, true)
 		}
 	}
 	return ck, nil
+}
+
+// inUse reports whether a function refers to name.
+func (e *Evaluator) inUse(name string) bool {
+	for _, f := range e.entities {
+		if f.uses[name] {
+			return true
+		}
+	}
+	return false
 }
 
 // checking is the check of one cell on its way.
@@ -261,7 +269,10 @@ func (c *checking) earlier() {
 			c.typeSpec = append(c.typeSpec, n.spec.(*ast.TypeSpec))
 		case n.gen != nil && !again[n.gen]:
 			c.before[n.name] = n.gen
-			if slices.ContainsFunc(cellsplit.Names(n.gen), func(name string) bool { return c.names[name] }) {
+			if slices.ContainsFunc(cellsplit.Names(n.gen), func(name string) bool {
+				now := c.e.entities[name]
+				return c.names[name] || now != nil && now.gen != n.gen
+			}) {
 				insert(c.scope, n.obj) // part of the group has a new meaning: the rest keeps its values
 				continue
 			}

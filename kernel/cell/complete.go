@@ -1,6 +1,7 @@
 package cell
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/scanner"
@@ -8,6 +9,7 @@ import (
 	"go/types"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -396,6 +398,16 @@ func (e *Evaluator) valueText(ent *entity) string {
 		text = strings.ToValidUTF8(text[:200], "") + "…"
 	}
 	return text
+}
+
+// sprint prints a value; a method of its that panics must not take the caller down.
+func sprint(v reflect.Value) (text string) {
+	defer func() {
+		if r := recover(); r != nil {
+			text = fmt.Sprintf("(%s)", v.Type())
+		}
+	}()
+	return fmt.Sprint(v.Interface())
 }
 
 func identByte(c byte) bool {

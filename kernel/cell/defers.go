@@ -31,7 +31,7 @@ type Panicking struct {
 	recovered bool
 }
 
-func (s *support) push(d *Defers, recovers bool, f func()) {
+func (d *Defers) push(recovers bool, f func()) {
 	d.calls = append(d.calls, deferredCall{f, recovers})
 }
 
@@ -176,7 +176,7 @@ func (l *lowering) mayRecover(f ast.Expr) bool {
 	return true
 }
 
-// body lowers the statements of a function. enter is what comes first.
+// functionBody lowers the statements of a function.
 func (l *lowering) functionBody(body *ast.BlockStmt) string {
 	at := l.at
 	defer func() { l.at = at }()

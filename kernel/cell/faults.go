@@ -6,6 +6,7 @@ import (
 	"go/constant"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 
 	"banter/internal/reach"
@@ -15,7 +16,7 @@ import (
 // can fault are looked at just before the statement that they stand in, wherever that is seen to change nothing else:
 // their operands are variables and constants, and nothing that the statement does before them has an effect.
 
-// fault is a check that was written before a statement.
+// faultCall writes the call of a function of the support that panics with the fault at a position.
 func (l *lowering) faultCall(name string, at token.Pos, args ...string) string {
 	return l.alias(supportPath) + "." + name + "(" + strings.Join(append(args, l.where(at)), ", ") + ")"
 }
@@ -81,7 +82,7 @@ func (l *lowering) checks(s ast.Stmt) (text string, open bool) {
 	}
 	c := &checker{l: l, seen: map[string]bool{}}
 	for _, r := range roots {
-		c.effects(r, nil)
+		c.effects(r)
 	}
 	for _, r := range roots {
 		c.walk(r, nil)
@@ -113,7 +114,7 @@ func (c *checker) add(cond, fault string) {
 }
 
 // effects notes what a statement does besides computing.
-func (c *checker) effects(n ast.Node, _ []ast.Node) {
+func (c *checker) effects(n ast.Node) {
 	ast.Inspect(n, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.FuncLit:
@@ -158,16 +159,7 @@ func (c *checker) plain(args []ast.Expr) bool {
 
 // clear reports whether all that has effects happens after what stands inside of around.
 func (c *checker) clear(around []ast.Node) bool {
-	for _, n := range c.impure {
-		found := false
-		for _, a := range around {
-			found = found || a == n
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(c.impure, func(n ast.Node) bool { return !slices.Contains(around, n) })
 }
 
 func (c *checker) walk(n ast.Node, around []ast.Node) {
@@ -333,15 +325,10 @@ func (l *lowering) length(x ast.Expr) string {
 	return ""
 }
 
-func isInt(t types.Type) bool {
-	b, ok := t.Underlying().(*types.Basic)
-	return ok && (b.Kind() == types.Int || b.Kind() == types.UntypedInt)
-}
-
 func (c *checker) index(x *ast.IndexExpr) {
 	l := c.l
 	length := l.length(x.X)
-	if length == "" || !l.pure(x.Index) || !isInt(types.Default(l.typeOf(x.Index))) || !types.Identical(types.Default(l.typeOf(x.Index)), types.Typ[types.Int]) {
+	if length == "" || !l.pure(x.Index) || !types.Identical(types.Default(l.typeOf(x.Index)), types.Typ[types.Int]) {
 		_, isMap := l.typeOf(x.X).Underlying().(*types.Map)
 		c.open = c.open || !isMap
 		return

@@ -108,11 +108,11 @@ func (s *support) faithful(v reflect.Value, t types.Type, depth int) (any, error
 		var values []reflect.Value
 		for i := range u.NumFields() {
 			f := u.Field(i)
-			struct_, pointer := f.Type().Underlying(), false
-			if p, ok := struct_.(*types.Pointer); ok {
-				struct_, pointer = p.Elem().Underlying(), true
+			under, pointer := f.Type().Underlying(), false
+			if p, ok := under.(*types.Pointer); ok {
+				under, pointer = p.Elem().Underlying(), true
 			}
-			_, isStruct := struct_.(*types.Struct)
+			_, isStruct := under.(*types.Struct)
 			flat := f.Embedded() && isStruct && reflect.StructTag(u.Tag(i)).Get("json") == ""
 			if !f.Exported() && !flat || flat && pointer && v.Field(i).IsNil() {
 				continue

@@ -101,7 +101,8 @@ func (l *lowering) source(from, to token.Pos) string {
 	return l.text[a:b]
 }
 
-// line is a directive that tells yaegi where in the cell the following text stands.
+// line is a directive that tells yaegi where in the cell the following text stands: a declaration, a statement or, behind its
+// operand, an operation that can panic.
 func (l *lowering) line(pos token.Pos) string {
 	p := l.e.fset.Position(pos)
 	if !p.IsValid() || p.Filename == "" {
@@ -251,9 +252,9 @@ func (l *lowering) expr(x ast.Expr) string {
 			return s
 		}
 		if m, ok := l.typeOf(x.X).Underlying().(*types.Map); ok {
-			return l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.key(x.Index, m) + "]"
+			return l.expr(x.X) + l.line(x.Lbrack) + "[" + l.key(x.Index, m) + "]"
 		}
-		return l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Index) + "]"
+		return l.expr(x.X) + l.line(x.Lbrack) + "[" + l.expr(x.Index) + "]"
 	case *ast.IndexListExpr:
 		if s, ok := l.instance(x.X); ok {
 			return s
@@ -289,11 +290,11 @@ func (l *lowering) expr(x ast.Expr) string {
 				}
 				return l.expr(x)
 			}
-			return "(" + side(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + side(x.Y) + ")"
+			return "(" + side(x.X) + " " + l.line(x.OpPos) + x.Op.String() + " " + side(x.Y) + ")"
 		}
-		return "(" + l.expr(x.X) + " " + l.mark(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
+		return "(" + l.expr(x.X) + " " + l.line(x.OpPos) + x.Op.String() + " " + l.expr(x.Y) + ")"
 	case *ast.SliceExpr:
-		s := l.expr(x.X) + l.mark(x.Lbrack) + "[" + l.expr(x.Low) + ":" + l.expr(x.High)
+		s := l.expr(x.X) + l.line(x.Lbrack) + "[" + l.expr(x.Low) + ":" + l.expr(x.High)
 		if x.Slice3 {
 			s += ":" + l.expr(x.Max)
 		}
@@ -308,9 +309,6 @@ func (l *lowering) expr(x ast.Expr) string {
 	}
 	return l.copy(x)
 }
-
-// mark puts a position before an operation that can panic.
-func (l *lowering) mark(pos token.Pos) string { return l.line(pos) }
 
 func (l *lowering) constant(x ast.Expr, tv types.TypeAndValue) string {
 	t := l.subs.of(tv.Type)
@@ -419,7 +417,7 @@ func (l *lowering) ident(x *ast.Ident) string {
 			return g
 		}
 		if obj.Pkg() != nil && obj.Pkg().Path() != "main" {
-			return l.foreign(x, obj)
+			return l.foreign(x.Pos(), obj)
 		}
 	case *types.Var:
 		if name, ok := l.renamed[obj]; ok {
@@ -429,7 +427,7 @@ func (l *lowering) ident(x *ast.Ident) string {
 			return g
 		}
 		if obj.Pkg() != nil && obj.Pkg().Path() != "main" && !obj.IsField() && obj.Parent() == obj.Pkg().Scope() {
-			return l.foreign(x, obj)
+			return l.foreign(x.Pos(), obj)
 		}
 	}
 	return local(x.Name)
@@ -445,10 +443,10 @@ func local(name string) string {
 }
 
 // foreign names a symbol of a compiled package.
-func (l *lowering) foreign(at ast.Node, obj types.Object) string {
+func (l *lowering) foreign(at token.Pos, obj types.Object) string {
 	path := obj.Pkg().Path()
 	if !l.e.provides(path, obj.Name()) {
-		refuse(at.Pos(), "%s.%s yet", path, obj.Name())
+		refuse(at, "%s.%s yet", path, obj.Name())
 	}
 	return l.alias(path) + "." + obj.Name()
 }
@@ -465,7 +463,7 @@ func (l *lowering) selector(x *ast.SelectorExpr) string {
 				return special
 			}
 		}
-		return l.foreign(x, obj)
+		return l.foreign(x.Pos(), obj)
 	}
 	if sel.Kind() == types.MethodExpr {
 		return l.methodExpr(x, sel)
@@ -477,9 +475,9 @@ func (l *lowering) selector(x *ast.SelectorExpr) string {
 		return l.methodValue(x, sel)
 	}
 	if p, ok := ast.Unparen(x.X).(*ast.StarExpr); ok { // the interpreter's compiler fails on (*p).f in a composite literal
-		return l.expr(p.X) + l.mark(x.Sel.Pos()) + "." + x.Sel.Name
+		return l.expr(p.X) + l.line(x.Sel.Pos()) + "." + x.Sel.Name
 	}
-	return l.expr(x.X) + l.mark(x.Sel.Pos()) + "." + x.Sel.Name
+	return l.expr(x.X) + l.line(x.Sel.Pos()) + "." + x.Sel.Name
 }
 
 // methodValue binds x.M to its receiver as it is now.
@@ -616,7 +614,7 @@ func (l *lowering) instantiate(src *genericFunc, args []types.Type) string {
 	l.e.counter++
 	name := fmt.Sprintf("%s__i%d", src.run, l.e.counter)
 	l.e.instances[key] = name
-	l.out.instances(key)
+	l.out.newInstances = append(l.out.newInstances, key)
 	subs := substitution{}
 	tparams := src.body.Type().(*types.Signature).TypeParams()
 	for i := range tparams.Len() {
@@ -630,8 +628,6 @@ func (l *lowering) instantiate(src *genericFunc, args []types.Type) string {
 	})
 	return name
 }
-
-func (o *emission) instances(key string) { o.newInstances = append(o.newInstances, key) }
 
 // typ writes a type in the interpreter's names.
 func (l *lowering) typ(t types.Type, at ast.Node) string {
@@ -737,7 +733,7 @@ func (l *lowering) named(t *types.Named, at ast.Node) string {
 		if !obj.Exported() {
 			refuse(position(at), "a variable of the unexported type %s yet", t)
 		}
-		return l.foreign(astAt{at}, obj)
+		return l.foreign(position(at), obj)
 	}
 	if open(t) {
 		if l.e.isTop(obj) {
@@ -770,7 +766,7 @@ func (l *lowering) named(t *types.Named, at ast.Node) string {
 	l.e.counter++
 	name := fmt.Sprintf("%s__i%d", n.run, l.e.counter)
 	l.e.instances[key] = name
-	l.out.instances(key)
+	l.out.newInstances = append(l.out.newInstances, key)
 	concrete := l.subs.of(t).(*types.Named)
 	out, e := l.out, l.e
 	out.decls = append(out.decls, "type "+name+" "+(&lowering{e: e, info: l.info, subs: l.subs, out: out}).typ(concrete.Underlying(), at))
@@ -786,10 +782,6 @@ func (l *lowering) named(t *types.Named, at ast.Node) string {
 	}
 	return name
 }
-
-type astAt struct{ ast.Node }
-
-func (a astAt) Pos() token.Pos { return position(a.Node) }
 
 func (l *lowering) composite(x *ast.CompositeLit) string {
 	t := l.typeOf(x)
@@ -912,7 +904,7 @@ func (l *lowering) call(x *ast.CallExpr) string {
 	} else {
 		fun = l.expr(x.Fun)
 	}
-	s := fun + l.mark(x.Lparen) + "(" + strings.Join(args, ", ")
+	s := fun + l.line(x.Lparen) + "(" + strings.Join(args, ", ")
 	if x.Ellipsis.IsValid() {
 		s += "..."
 	}
@@ -979,7 +971,7 @@ func (l *lowering) builtin(x *ast.CallExpr, name string) string {
 		}
 		args[i] = l.into(a, to)
 	}
-	s := name + l.mark(x.Lparen) + "(" + strings.Join(args, ", ")
+	s := name + l.line(x.Lparen) + "(" + strings.Join(args, ", ")
 	if x.Ellipsis.IsValid() {
 		s += "..."
 	}

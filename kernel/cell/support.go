@@ -237,7 +237,7 @@ func (s *support) exports() interp.Exports {
 		"Claim":     reflect.ValueOf(s.claim),
 		"NewDefers": reflect.ValueOf(func() *Defers { return &Defers{} }),
 		"Guarded":   reflect.ValueOf(s.guarded),
-		"Push":      reflect.ValueOf(s.push),
+		"Push":      reflect.ValueOf((*Defers).push),
 		"Panic":     reflect.ValueOf(func(v any, line, column int) { s.failAt(asFormatted(v), line, column) }),
 		"Print":     reflect.ValueOf(func(args ...any) { s.println("", "", args) }),
 		"Println":   reflect.ValueOf(func(args ...any) { s.println(" ", "\n", args) }),
