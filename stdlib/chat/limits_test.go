@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"io"
 	"runtime"
@@ -96,6 +97,31 @@ func bomb(t *testing.T) io.Reader {
 		members[i] = bytes.NewReader(block.Bytes())
 	}
 	return io.MultiReader(members...)
+}
+
+// TestHonestRepetition checks that a log in which few accounts write one text all day is read, however well it packs.
+func TestHonestRepetition(t *testing.T) {
+	if testing.Short() {
+		t.Skip("packs 70 MB")
+	}
+	text := strings.Repeat("I used to be a chef like you, then I took a spoon to the knee PogChamp ", 7)
+	var raw bytes.Buffer
+	var n int64
+	for ; raw.Len() < ratioGrace+8<<20; n++ {
+		at := n / 40
+		fmt.Fprintf(&raw, "[%d:%02d:%02d] viewer%d: %s\n", at/3600, at/60%60, at%60, n*n%17, text)
+	}
+	for _, as := range []packing{packedGzip, packedZstd} {
+		data := packed(t, raw.Bytes(), as, 6, 1<<30)
+		if r := raw.Len() / len(data); r < 100 {
+			t.Fatalf("%s packs only %d times, so this tells nothing", as, r)
+		}
+		read := int64(0)
+		log, err := Scan(t.Context(), bytes.NewReader(data), Options{Strict: true}, func(Message) error { read++; return nil })
+		if err != nil || read != n || log.Report.Kept != n {
+			t.Errorf("%s, packed %d times: %d of %d messages, %v", as, raw.Len()/len(data), read, n, err)
+		}
+	}
 }
 
 // TestNotAChat checks the sentences for what is no chat log.
