@@ -35,6 +35,8 @@ type Pairs struct {
 	words Transcripts
 	step  memo.Manifest
 	align memo.Manifest // the Align step that the pairs come from
+
+	embedder string // that Align was told to ask, as it was said; empty: none
 }
 
 // AlignOption changes how Align works.
@@ -48,11 +50,13 @@ type alignOptions struct {
 // Window bounds the delay: a response comes at least from and at most to after the end of what it answers, the lag
 // taken off. The default is -1.5 s to 20 s.
 func Window(from, to time.Duration) AlignOption {
+	withUnit("align", "Window", from, to)
 	return func(o *alignOptions) { o.DelayMin, o.DelayMax = from, to }
 }
 
 // SpeechWindow bounds how much speech a pair may span. The default is 12 s.
 func SpeechWindow(longest time.Duration) AlignOption {
+	withUnit("align", "SpeechWindow", longest)
 	return func(o *alignOptions) { o.MaxWindow = longest }
 }
 
@@ -61,6 +65,7 @@ func Lag(lag time.Duration) AlignOption {
 	return func(o *alignOptions) {
 		o.FixedLag = nil
 		if lag != Auto {
+			withUnit("align", "Lag", lag)
 			o.FixedLag = []align.LagPiece{{Lag: lag, Lo: lag, Hi: lag}}
 		}
 	}
@@ -68,6 +73,7 @@ func Lag(lag time.Duration) AlignOption {
 
 // LagRange bounds the search for the lag. The default is -30 s to 60 s.
 func LagRange(from, to time.Duration) AlignOption {
+	withUnit("align", "LagRange", from, to)
 	return func(o *alignOptions) { o.LagMin, o.LagMax = from, to }
 }
 
@@ -139,7 +145,7 @@ func Align(words Transcripts, options ...AlignOption) Pairs {
 	if err != nil {
 		fail("align", "", err)
 	}
-	pairs := Pairs{words: words, step: m, align: m}
+	pairs := Pairs{words: words, step: m, align: m, embedder: chosen.embedder}
 	for _, st := range pairs.Alignment().Streams {
 		for _, note := range st.Diagnostics.Notes {
 			s.note("align", st.Stream, "%s", note)

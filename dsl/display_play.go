@@ -31,6 +31,7 @@ const maxPlay = 60 * Second
 
 // Play gives a span of the stream with the given id to listen to. Times are stream time; at most a minute is taken.
 func Play(streams Streams, id string, from, to time.Duration) Sound {
+	withUnit("play", "from, to", from, to)
 	s := current()
 	for _, l := range streams.list {
 		if l.info.ID != id {
@@ -42,7 +43,7 @@ func Play(streams Streams, id string, from, to time.Duration) Sound {
 		}
 		return sound
 	}
-	fail("play", id, errors.New("there is no such stream"))
+	fail("play", id, streams.unknown())
 	return Sound{}
 }
 

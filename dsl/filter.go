@@ -128,21 +128,27 @@ func NoDeleted() Rule { return Rule{quality.Deleted{}} }
 func NoCheers(atMost int) Rule { return Rule{quality.Cheers{AtMost: atMost}} }
 
 // NoDuplicates keeps one of the responses that are the same but for case, emotes and elongation, within a stretch of time.
-func NoDuplicates(within time.Duration) Rule { return Rule{quality.Duplicates{Window: within}} }
+func NoDuplicates(within time.Duration) Rule {
+	withUnit("filter", "NoDuplicates", within)
+	return Rule{quality.Duplicates{Window: within}}
+}
 
 // NoNearDuplicates keeps one of the responses whose character trigrams are at least so similar (0..1), within a stretch
 // of time.
 func NoNearDuplicates(similarity float64, within time.Duration) Rule {
+	withUnit("filter", "NoNearDuplicates", within)
 	return Rule{quality.NearDuplicates{Similarity: similarity, Window: within}}
 }
 
 // NoCopypasta drops every copy of texts of at least chars characters that came copies times within a stretch of time.
 func NoCopypasta(chars, copies int, within time.Duration) Rule {
+	withUnit("filter", "NoCopypasta", within)
 	return Rule{quality.Copypasta{MinChars: chars, Copies: copies, Window: within}}
 }
 
 // NoFlood drops the messages of an author who sends more than so many within a stretch of time.
 func NoFlood(messages int, within time.Duration) Rule {
+	withUnit("filter", "NoFlood", within)
 	return Rule{quality.Flood{Messages: messages, Window: within}}
 }
 
@@ -227,7 +233,9 @@ func Filter(pairs Pairs, rules ...any) Pairs {
 	if err != nil {
 		fail("filter", step.Label, err)
 	}
-	return Pairs{words: pairs.words, step: m, align: pairs.align}
+	out := pairs
+	out.step = m
+	return out
 }
 
 // effectOf says what predicates changed while they ran, or is empty.

@@ -158,6 +158,7 @@ func Strict() LoadOption { return loadOption(func(o *loadOptions) { o.Strict = t
 
 // ChatShift moves every message by d, after all that was inferred about the log's clock.
 func ChatShift(d time.Duration) LoadOption {
+	withUnit("load", "ChatShift", d)
 	return loadOption(func(o *loadOptions) { o.Clock.Shift = d })
 }
 
@@ -421,7 +422,7 @@ func (s Streams) Messages(id string) []chat.Message {
 			return slices.Clone(messages)
 		}
 	}
-	fail("load", id, errors.New("there is no such stream"))
+	fail("load", id, s.unknown())
 	return nil
 }
 

@@ -398,7 +398,7 @@ func (t Transcripts) Transcript(id string) *speech.Transcript {
 			return words
 		}
 	}
-	fail("transcribe", id, errors.New("there is no such stream"))
+	fail("transcribe", id, t.streams.unknown())
 	return nil
 }
 
