@@ -59,6 +59,32 @@ func TestEmbedderEntersTheKey(t *testing.T) {
 	}
 }
 
+// TestExplainAsksTheEmbedder: what explains pairs is aligned as they were.
+func TestExplainAsksTheEmbedder(t *testing.T) {
+	if _, err := worker.Find(""); err != nil {
+		t.Skip("the native worker is not built: ", err)
+	}
+	l := newLab(t, "a")
+	model := filepath.Join(l.dir, "there", "model.gguf")
+	weights, err := os.ReadFile(microLM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.write(model, string(weights))
+	var pairs Pairs
+	_, err = l.say(func() {
+		pairs = Filter(Align(Words(Load(l.streams), l.words), Embedder(model)), Confidence.AtLeast(0.01))
+		for i, p := range pairs.All() {
+			if e := pairs.Explain(i); e.Pair.Confidence != p.Confidence {
+				t.Errorf("pair %d has the confidence %v and is explained as one of %v", i, p.Confidence, e.Pair.Confidence)
+			}
+		}
+	})
+	if err != nil || pairs.Len() == 0 {
+		t.Fatalf("%d pairs, %v", pairs.Len(), err)
+	}
+}
+
 func TestEmbedderRefuses(t *testing.T) {
 	l := newLab(t, "a")
 	for name, want := range map[string]string{

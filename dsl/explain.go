@@ -3,6 +3,7 @@ package dsl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"banter/dsl/memo"
@@ -30,7 +31,18 @@ func (s *Session) explainPair(p Pairs, pair Pair) (*align.Explanation, error) {
 		if err != nil {
 			return nil, err
 		}
-		return align.Align(s.ctx, inputs, p.Alignment().Options)
+		o := p.Alignment().Options
+		step, embedder, err := s.withEmbedder(memo.Step{}, p.embedder)
+		if err != nil {
+			return nil, err
+		}
+		for _, part := range step.Parts {
+			if !slices.Contains(p.align.Parts, part) {
+				return nil, fmt.Errorf("embedder %s is not what it was when the pairs were aligned: run Align again", p.embedder)
+			}
+		}
+		o.Embedder = embedder
+		return align.Align(s.ctx, inputs, o)
 	})
 	if err != nil {
 		return nil, err

@@ -37,7 +37,8 @@ func Recalibrate(pairs Pairs, labels string) Pairs {
 	if err != nil {
 		fail("recalibrate", labels, err)
 	}
-	out := Pairs{words: pairs.words, step: m, align: pairs.align}
+	out := pairs
+	out.step = m
 	r, _ := out.Recalibrated()
 	if r.Unmatched > 0 {
 		s.note("recalibrate", labels, "%s of other pairs, or of other windows than these have now, left out", plural(r.Unmatched, "label"))
