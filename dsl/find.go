@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"banter/internal/problem"
@@ -78,6 +79,9 @@ func find(pattern string, o loadOptions) (list []found, left []string, err error
 	for _, f := range list {
 		if !utf8.ValidString(f.id) {
 			return nil, nil, fmt.Errorf("the name of %q is not UTF-8, and would be the stream's id: rename it", f.id)
+		}
+		if strings.ContainsFunc(f.id, unicode.IsControl) { // a line break would make two lines of what tables and reports say of it
+			return nil, nil, fmt.Errorf("the name of %q holds control characters, and would be the stream's id: rename it", f.id)
 		}
 	}
 	for i := 1; i < len(list); i++ {

@@ -329,15 +329,18 @@ func TestLoadHearsOneChannel(t *testing.T) {
 }
 
 func TestStreamNamesAreText(t *testing.T) {
-	dir := t.TempDir()
-	folder := filepath.Join(dir, "x\xe9")
-	if err := os.Mkdir(folder, 0o755); err != nil {
-		t.Skip("this file system takes no such name: ", err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "a.wav"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := find(dir, loadOptions{}); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
-		t.Errorf("error %v", err)
+	for name, want := range map[string]string{"x\xe9": "not UTF-8", "x\x1b[2Jy": "control characters", "x\n12 steps": "control characters", "x\u009by": "control characters"} {
+		dir := t.TempDir()
+		folder := filepath.Join(dir, name)
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			t.Logf("this file system takes no folder %q: %v", name, err)
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, "a.wav"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := find(dir, loadOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v", name, err)
+		}
 	}
 }

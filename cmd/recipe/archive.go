@@ -31,7 +31,7 @@ func (c *cacheExportCmd) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	if c.File == "-" {
-		_, err := store.Export(ctx, s.out, keys)
+		_, err := store.Export(ctx, s.rawOut, keys)
 		return err
 	}
 	var a memo.Archived

@@ -109,6 +109,6 @@ func (c *forgetCmd) again(ctx context.Context, s streams, store *memo.Store, nam
 	if !c.JSON {
 		fmt.Fprintf(s.out, "run again: %s\n", name)
 	}
-	o.Shared, o.JSON, o.Stdout, o.Stderr = c.Shared, c.JSON, s.out, s.err
+	o.Shared, o.JSON, o.Stdout, o.Stderr = c.Shared, c.JSON, s.rawOut, s.rawErr
 	return recipe.Run(ctx, name, interpret, o)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -56,10 +57,15 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var c cli
 	code := -1
+	asJSON := slices.Contains(args, "--json")
+	s := streams{stdout, stderr, stdout, stderr}
+	if !asJSON {
+		s.out, s.err = plain{stdout}, plain{stderr}
+	}
 	parser, err := kong.New(&c, kong.Name("recipe"),
 		kong.Description("Turn recorded streams and their chat into speech -> response pairs and a trained adapter."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.Writers(stdout, stderr), kong.Exit(func(c int) { code = c }),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)), kong.Bind(streams{stdout, stderr}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.Writers(s.out, s.err), kong.Exit(func(c int) { code = c }),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(s.out, (*io.Writer)(nil)), kong.Bind(s))
 	if err != nil {
 		fmt.Fprintln(stderr, "error:", err)
 		return dsl.ExitFailed
@@ -71,7 +77,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if code >= 0 { // --help was asked for
 		return code
 	}
-	asJSON := slices.Contains(args, "--json")
 	if err != nil {
 		if err = misused(parser, err, asJSON); err == nil {
 			return dsl.ExitUsage
@@ -95,7 +100,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return code
 		}
 	}
-	fmt.Fprintln(stderr, "error:", err)
+	fmt.Fprintln(s.err, "error:", err)
 	return code
 }
 
@@ -155,5 +160,18 @@ func (f failed) write(w io.Writer) error {
 	return enc.Encode(f)
 }
 
-// streams is where commands write.
-type streams struct{ out, err io.Writer }
+// streams is where commands write: what people read goes to out and err, and as it is what programs read, or what draws bars on a
+// terminal and looks after names by itself.
+type streams struct{ out, err, rawOut, rawErr io.Writer }
+
+// plain keeps what names of files, chat and other people's stores hold from steering a terminal.
+type plain struct{ w io.Writer }
+
+var steering = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f-\x{9f}]`)
+
+func (p plain) Write(b []byte) (int, error) {
+	if _, err := p.w.Write(steering.ReplaceAllLiteral(b, []byte("\ufffd"))); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}

@@ -39,7 +39,10 @@ func (c *runCmd) mode() recipe.Mode {
 }
 
 func (c *runCmd) Run(ctx context.Context, s streams) error {
-	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Shared: c.Shared, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Mode: c.mode(), Lock: c.Lock, Stdout: s.out, Stderr: s.err})
+	if c.DryRun { // a table, and nothing that moves
+		s.rawOut, s.rawErr = s.out, s.err
+	}
+	code := recipe.Run(ctx, c.File, interpret, recipe.Options{Store: c.Store, Shared: c.Shared, Out: c.Out, Params: c.Param, Jobs: c.Jobs, JSON: c.JSON, Mode: c.mode(), Lock: c.Lock, Stdout: s.rawOut, Stderr: s.rawErr})
 	if code != dsl.ExitDone {
 		return exitCode(code)
 	}

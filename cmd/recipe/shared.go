@@ -108,12 +108,12 @@ func (c *cacheGcCmd) gcShared(ctx context.Context, s streams) error {
 		did, then := "removed", ""
 		if !c.Yes {
 			did = "would remove"
-			if r.Manifests+r.Objects > 0 {
+			if r.Manifests+r.Objects+r.Drafts > 0 {
 				then = ": say --yes to do it"
 			}
 		}
-		_, err = fmt.Fprintf(s.out, "%s: %s %d steps and %d objects (%s) that are older than %d days; %s stay%s\n", store.Shared(), did, r.Manifests, r.Objects,
-			humanize.IBytes(uint64(r.Bytes)), c.OlderDays, humanize.IBytes(uint64(r.Left)), then)
+		_, err = fmt.Fprintf(s.out, "%s: %s %d steps, %d objects (%s) and %d drafts that are older than %d days; %s stay%s\n", store.Shared(), did, r.Manifests, r.Objects,
+			humanize.IBytes(uint64(r.Bytes)), r.Drafts, c.OlderDays, humanize.IBytes(uint64(r.Left)), then)
 		return err
 	})
 }

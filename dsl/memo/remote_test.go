@@ -108,7 +108,7 @@ func (p *place) List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 		p.mu.Lock()
 		for _, name := range slices.Sorted(maps.Keys(p.names)) {
 			if strings.HasPrefix(name, prefix) {
-				list = append(list, Entry{name, int64(len(p.names[name])), p.written[name]})
+				list = append(list, Entry{Name: name, Bytes: int64(len(p.names[name])), Written: p.written[name], Draft: strings.HasSuffix(name, ".tmp")})
 			}
 		}
 		p.mu.Unlock()
@@ -436,7 +436,7 @@ func (f folder) List(ctx context.Context, prefix string) iter.Seq2[Entry, error]
 		}
 		for _, e := range entries {
 			name := strings.ReplaceAll(e.Name(), "+", "/")
-			if info, err := e.Info(); err == nil && strings.HasPrefix(name, prefix) && !yield(Entry{name, info.Size(), info.ModTime()}, nil) {
+			if info, err := e.Info(); err == nil && strings.HasPrefix(name, prefix) && !yield(Entry{Name: name, Bytes: info.Size(), Written: info.ModTime()}, nil) {
 				return
 			}
 		}

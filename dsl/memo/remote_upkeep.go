@@ -22,6 +22,7 @@ type Entry struct {
 	Name    string
 	Bytes   int64
 	Written time.Time // by the remote's clock
+	Draft   bool      // it is a write that goes on or was broken off, and will be read by nobody
 }
 
 // readersAtMost is how many objects of a remote are read at once: what they wait for is the network.
@@ -36,10 +37,11 @@ func (s *Store) upkeep(ctx context.Context) (r *shared, there bool, err error) {
 	return s.remote, there, s.remote.remotely("read shared store", err)
 }
 
-// listed is what the remote holds: entries by step and by object, and the names that are neither.
+// listed is what the remote holds: entries by step and by object, drafts of either, and the names that are neither.
 type listed struct {
 	steps   map[Key]Entry
 	objects map[Digest]Entry
+	drafts  []Entry
 	other   []string
 }
 
@@ -53,6 +55,8 @@ func (r *shared) listed(ctx context.Context) (listed, error) {
 			base := path.Base(e.Name)
 			k := Key(strings.TrimSuffix(base, ".json"))
 			switch {
+			case e.Draft:
+				l.drafts = append(l.drafts, e)
 			case dir == manifestsDir && Digest(k).Valid() && remoteManifest(k) == e.Name:
 				l.steps[k] = e
 			case dir == objectsDir && Digest(base).Valid() && remoteObject(Digest(base)) == e.Name:
@@ -79,6 +83,7 @@ func (s *Store) VerifyShared(ctx context.Context) (VerifyReport, error) {
 	for _, name := range l.other {
 		v.Wrong = append(v.Wrong, Finding{name, "is neither a step nor an object"})
 	}
+	v.Drafts = len(l.drafts)
 	named := map[Digest]string{} // the output that each object is
 	for k := range l.steps {
 		v.Manifests++
@@ -168,7 +173,7 @@ type SharedGC struct {
 	DryRun bool          // only say what would be removed
 }
 
-// GCShared removes from the remote the objects that no step names: what broken transfers left. With o.Steps it removes
+// GCShared removes from the remote drafts and the objects that no step names: what broken transfers left. With o.Steps it removes
 // the old steps, too, but none that a run recorded in this store needs, and none that led to a step that stays. It cannot
 // know what others want: whoever misses a step makes it, and sends it, again.
 //
@@ -234,6 +239,17 @@ func (s *Store) GCShared(ctx context.Context, o SharedGC) (g GCReport, err error
 		for _, out := range m.Outputs {
 			named[out.Digest] = true
 		}
+	}
+	for _, e := range l.drafts {
+		if e.Written.After(before) {
+			continue
+		}
+		if !o.DryRun {
+			if err := r.Remove(ctx, e.Name); err != nil {
+				return g, err
+			}
+		}
+		g.Drafts++
 	}
 	for _, m := range gone { // before their objects, so that nobody sees a step without them
 		if !o.DryRun {

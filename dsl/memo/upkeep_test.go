@@ -379,12 +379,17 @@ func TestSharedStoreIsLookedAfter(t *testing.T) {
 		p.written[remoteObject(d)] = time.Now()
 	}
 	p.written[remoteObject(old)] = long
+	draft := remoteObject(Sum([]byte("cut off"))) + ".18ea975f2e77cb20.tmp"
+	p.names[draft], p.written[draft] = []byte("cut"), long
+	if r, err := s.VerifyShared(t.Context()); err != nil || len(r.Wrong) > 0 || r.Drafts != 1 {
+		t.Errorf("a draft: %+v, %v", r, err)
+	}
 	month := 30 * 24 * time.Hour
 	before := len(p.names)
-	if g, err := s.GCShared(t.Context(), SharedGC{Older: month, Steps: true, DryRun: true}); err != nil || g.Manifests != 1 || g.Objects != 3 || len(p.names) != before {
+	if g, err := s.GCShared(t.Context(), SharedGC{Older: month, Steps: true, DryRun: true}); err != nil || g.Manifests != 1 || g.Objects != 3 || g.Drafts != 1 || len(p.names) != before {
 		t.Errorf("a dry run: %+v, %v", g, err)
 	}
-	if g, err := s.GCShared(t.Context(), SharedGC{Older: month}); err != nil || g.Manifests != 0 || g.Objects != 1 || g.Bytes != 3 {
+	if g, err := s.GCShared(t.Context(), SharedGC{Older: month}); err != nil || g.Manifests != 0 || g.Objects != 1 || g.Bytes != 3 || g.Drafts != 1 || p.names[draft] != nil {
 		t.Errorf("leavings: %+v, %v", g, err)
 	}
 	if g, err := s.GCShared(t.Context(), SharedGC{Older: month, Steps: true}); err != nil || g.Manifests != 1 || g.Objects != 2 {

@@ -27,8 +27,9 @@ import (
 
 // Bucket is an open bucket.
 type Bucket struct {
-	b    *blob.Bucket
-	name string // the URL without its query
+	b      *blob.Bucket
+	name   string // the URL without its query
+	folder bool
 }
 
 var _ memo.Remote = (*Bucket)(nil)
@@ -83,7 +84,7 @@ func open(ctx context.Context, where string, create bool) (*Bucket, error) {
 	if prefix != "" {
 		b = blob.PrefixedBucket(b, prefix+"/")
 	}
-	return &Bucket{b, shown}, nil
+	return &Bucket{b: b, name: shown}, nil
 }
 
 func openFolder(dir string, create bool) (*Bucket, error) {
@@ -111,7 +112,7 @@ func openFolder(dir string, create bool) (*Bucket, error) {
 		}
 		return nil, &problem.Error{Op: "open shared store", Path: dir, Err: err, Fix: fix}
 	}
-	return &Bucket{b, dir}, nil
+	return &Bucket{b: b, name: dir, folder: true}, nil
 }
 
 // discreet is an error's text without what a URL's query and the environment hold as secrets.
@@ -232,7 +233,8 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[memo.Entry, 
 				yield(memo.Entry{}, b.problem(err))
 				return
 			}
-			if !yield(memo.Entry{Name: o.Key, Bytes: o.Size, Written: o.ModTime}, nil) {
+			draft := b.folder && strings.HasSuffix(o.Key, ".tmp") // what fileblob calls a file until it is whole
+			if !yield(memo.Entry{Name: o.Key, Bytes: o.Size, Written: o.ModTime, Draft: draft}, nil) {
 				return
 			}
 		}

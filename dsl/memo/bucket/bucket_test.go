@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -342,5 +343,35 @@ func TestNothingSecretIsSaid(t *testing.T) {
 			}
 			t.Log(text)
 		})
+	}
+}
+
+// TestDrafts: what a process that is killed while it writes leaves in a folder is told from what was written whole.
+func TestDrafts(t *testing.T) {
+	dir := t.TempDir()
+	b := opened(t, dir)
+	if err := b.Write(t.Context(), "objects/whole", strings.NewReader("whole")); err != nil {
+		t.Fatal(err)
+	}
+	in, out := io.Pipe()
+	wrote := make(chan error)
+	go func() { wrote <- b.Write(t.Context(), "objects/cut", in) }()
+	if _, err := out.Write([]byte("cu")); err != nil { // from here on the draft is there, as it would be after a kill
+		t.Fatal(err)
+	}
+	drafts := map[string]bool{}
+	for e, err := range b.List(t.Context(), "objects/") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(e.Name, ".")
+		drafts[name] = e.Draft
+	}
+	if want := map[string]bool{"objects/whole": false, "objects/cut": true}; !maps.Equal(drafts, want) {
+		t.Errorf("drafts: %v, want %v", drafts, want)
+	}
+	out.Close()
+	if err := <-wrote; err != nil {
+		t.Fatal(err)
 	}
 }
