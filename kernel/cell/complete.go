@@ -14,6 +14,7 @@ import (
 	"sort"
 	"strings"
 
+	"banter/dsl"
 	"banter/internal/symbols"
 )
 
@@ -403,11 +404,20 @@ func (e *Evaluator) valueText(ent *entity) string {
 // sprint prints a value; a method of its that panics must not take the caller down.
 func sprint(v reflect.Value) (text string) {
 	defer func() {
-		if r := recover(); r != nil {
+		switch r := recover().(type) {
+		case nil:
+		case *dsl.Error: // a value that was never made
+			text = fmt.Sprintf("(%v)", r.Err)
+		default:
 			text = fmt.Sprintf("(%s)", v.Type())
 		}
 	}()
-	return fmt.Sprint(v.Interface())
+	value := v.Interface()
+	_, formats := value.(fmt.Formatter)
+	if s, ok := value.(fmt.Stringer); ok && !formats && v.Kind() == reflect.Struct {
+		return s.String() // fmt would catch its panic, and print that
+	}
+	return fmt.Sprint(value)
 }
 
 func identByte(c byte) bool {

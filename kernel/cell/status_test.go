@@ -175,6 +175,10 @@ func TestInspect(t *testing.T) {
 	if d, ok = e.Inspect("Twice(", 6); !ok || d.Name != "Twice" {
 		t.Errorf("inside the arguments: %+v, %v", d, ok)
 	}
+	runs(t, e, "var pairs Pairs")
+	if d, ok = e.Inspect("pairs", 3); !ok || d.Value != "(this value was never made: run the cell or the statement that makes it, to its end)" {
+		t.Errorf("a value that was never made: %+v, %v", d, ok)
+	}
 	if _, ok = e.Inspect("nothing", 3); ok {
 		t.Error("an unknown name is described")
 	}
