@@ -149,7 +149,7 @@ func (s *Session) perform(r *run, q *executeRequest, number int64) (reply execut
 			s.printLine(stderr, note)
 		}
 		if result.HasValue && !q.Silent {
-			shown = s.showResult(r, result, number)
+			shown = s.showResult(result, number)
 		}
 	}
 	r.bars.finish()
@@ -261,7 +261,7 @@ func (s *Session) expression(r *run, ev Evaluator, expr string, held *lease) any
 }
 
 // showResult shows a cell's value, and returns it as text for the history.
-func (s *Session) showResult(r *run, result Result, number int64) string {
+func (s *Session) showResult(result Result, number int64) string {
 	b := result.render()
 	s.settle()
 	s.outlet.show(output{msgType: "execute_result",

@@ -67,10 +67,10 @@ func (n *Notebook) NewDisplay(v any) string {
 // UpdateDisplay replaces what a display shows, wherever it stands.
 func (n *Notebook) UpdateDisplay(id string, v any) { n.show("update_display_data", id, v) }
 
-func (n *Notebook) show(msgType, id string, v any) bool {
+func (n *Notebook) show(msgType, id string, v any) {
 	b := render(reflect.ValueOf(v))
 	n.session.settle()
-	return n.session.outlet.show(output{msgType: msgType, id: id, content: map[string]any{
+	n.session.outlet.show(output{msgType: msgType, id: id, content: map[string]any{
 		"data": b.data, "metadata": b.metadataOrEmpty(), "transient": map[string]string{"display_id": id}}}, b.size())
 }
 

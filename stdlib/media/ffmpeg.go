@@ -183,7 +183,7 @@ func openFFmpeg(ctx context.Context, path string, size int64, opt Options, probi
 	if probing {
 		return s, nil
 	}
-	return s, s.start(ctx, ffmpeg, path, opt)
+	return s, s.start(ctx, ffmpeg, path)
 }
 
 // setClock chooses how timestamps become stream time. begin is the first timestamp of the recording, late how much later
@@ -232,7 +232,7 @@ const printGaps = "asetpts='PTS+0*(if(gt(N,0)*gt(T-ld(0),0.02),print(ld(0),16)+p
 
 // start begins decoding: raw float32 samples at the track's own rate. The aresample filter puts silence where the
 // timestamps leave a gap, before the track's first sample, too, so that the sample count is the stream time.
-func (s *ffmpegSource) start(ctx context.Context, ffmpeg, path string, opt Options) error {
+func (s *ffmpegSource) start(ctx context.Context, ffmpeg, path string) error {
 	ctx, s.cancel = context.WithCancel(ctx)
 	args := []string{"-nostdin", "-hide_banner", "-v", "error", "-vn", "-sn", "-dn", "-reinit_filter", "0"}
 	if s.copyTS {

@@ -62,8 +62,8 @@ func whisper(name, preset string, size int64, sha256, about string) Entry {
 }
 
 // huggingFace is a folder of a model whose weights are one safetensors file. Its digests are not known here.
-func huggingFace(name, repo, about string, aliases ...string) Entry {
-	e := Entry{Name: name, Kind: LM, Aliases: aliases, Licence: "Apache-2.0", About: about, Folder: true}
+func huggingFace(name, repo, about string) Entry {
+	e := Entry{Name: name, Kind: LM, Licence: "Apache-2.0", About: about, Folder: true}
 	for _, f := range []string{"config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"} {
 		e.Files = append(e.Files, File{Name: f, URL: "https://huggingface.co/" + repo + "/resolve/main/" + f})
 	}

@@ -230,7 +230,7 @@ func readFolder(dir string, tok *tokenizer.Tokenizer) (source string, options Op
 		Unknown      json.RawMessage `json:"unk_token"`
 		Pad          json.RawMessage `json:"pad_token"`
 	}
-	if _, err := readJSON(filepath.Join(dir, "tokenizer_config.json"), &config); err != nil {
+	if err := readJSON(filepath.Join(dir, "tokenizer_config.json"), &config); err != nil {
 		return "", Options{}, nil, err
 	}
 	for raw, to := range map[*json.RawMessage]*string{&config.BOS: &options.BOS, &config.EOS: &options.EOS, &config.Unknown: &options.Unknown, &config.Pad: &options.Pad} {
@@ -244,7 +244,7 @@ func readFolder(dir string, tok *tokenizer.Tokenizer) (source string, options Op
 	var generation struct {
 		EOS json.RawMessage `json:"eos_token_id"`
 	}
-	if _, err := readJSON(filepath.Join(dir, "generation_config.json"), &generation); err != nil {
+	if err := readJSON(filepath.Join(dir, "generation_config.json"), &generation); err != nil {
 		return "", Options{}, nil, err
 	}
 	var one int
@@ -266,24 +266,24 @@ func readFolder(dir string, tok *tokenizer.Tokenizer) (source string, options Op
 }
 
 // readJSON reads a file that may be absent.
-func readJSON(path string, into any) (found bool, err error) {
+func readJSON(path string, into any) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return false, nil
+		return nil
 	} else if err != nil {
-		return false, err
+		return err
 	}
 	if info.Size() > maxFile {
-		return false, fmt.Errorf("%s has %d bytes", path, info.Size())
+		return fmt.Errorf("%s has %d bytes", path, info.Size())
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return false, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return true, nil
+	return nil
 }
 
 // templateSource reads chat_template: one template, or a list of named ones of which "default" counts.

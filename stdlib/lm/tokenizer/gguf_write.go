@@ -101,21 +101,16 @@ func (t *Tokenizer) nameForGGUF(f *file, m *bpe) (name, pre string, prefix bool,
 			return "", "", false, err
 		}
 	}
-	is := func(p *bool, otherwise bool) bool {
-		if p == nil {
-			return otherwise
-		}
-		return *p
-	}
+	is := func(p *bool) bool { return p == nil || *p } // all of these are true where nothing is said
 	if t.byteLevel {
 		if f.Normalizer != nil && f.Normalizer.Type != "NFC" {
 			return no("llama.cpp does not normalize texts as " + f.Normalizer.Type)
 		}
 		last := cut[len(cut)-1]
-		if is(last.AddPrefixSpace, true) {
+		if is(last.AddPrefixSpace) {
 			return no("llama.cpp puts no space before a text here")
 		}
-		words := is(last.UseRegex, true)
+		words := is(last.UseRegex)
 		split := func(pattern string) bool {
 			return len(cut) == 2 && !words && cut[0].Type == "Split" && cut[0].Pattern != nil && cut[0].Pattern.Regex != nil && *cut[0].Pattern.Regex == pattern && !cut[0].Invert
 		}
@@ -160,8 +155,8 @@ func (t *Tokenizer) nameForGGUF(f *file, m *bpe) (name, pre string, prefix bool,
 	}
 	switch {
 	case len(cut) == 0 && replaced:
-	case len(cut) == 1 && cut[0].Type == "Metaspace" && !replaced && !is(cut[0].SplitWords, true):
-		prefix = cut[0].PrependScheme == "first" || cut[0].PrependScheme == "always" || cut[0].PrependScheme == "" && is(cut[0].AddPrefixSpace, true)
+	case len(cut) == 1 && cut[0].Type == "Metaspace" && !replaced && !is(cut[0].SplitWords):
+		prefix = cut[0].PrependScheme == "first" || cut[0].PrependScheme == "always" || cut[0].PrependScheme == "" && is(cut[0].AddPrefixSpace)
 	default:
 		return no("llama.cpp has no name for how it cuts words")
 	}
