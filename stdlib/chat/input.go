@@ -81,7 +81,7 @@ func (m *meter) Read(p []byte) (int, error) {
 // newInput finds out from the first bytes how r is packed and unpacks it.
 func newInput(ctx context.Context, r io.Reader, total int64, limits Limits) (*input, error) {
 	in := &input{ctx: ctx, raw: &meter{r: r}, limits: limits, total: total}
-	src := bufio.NewReaderSize(in.raw, 256<<10)
+	src := bufio.NewReaderSize(in.raw, 64<<10)
 	head, err := src.Peek(512)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
