@@ -76,7 +76,7 @@ type verdict struct {
 	best        int32
 	window      float64 // probability that it answers speech in the window
 	reply       float64 // probability that it answers speech at all
-	delay       float64
+	delay, lag  float64 // of the best source
 }
 
 // window picks the best source and the contiguous run of sources around it that holds most of the answer's probability
@@ -101,7 +101,7 @@ func (m *model) window(from *track, s *scored) verdict {
 		}
 		return 0
 	}
-	v.best = s.cand[top].src
+	v.best, v.delay, v.lag = s.cand[top].src, s.cand[top].delay, s.cand[top].lag
 	v.first, v.last, v.window = v.best, v.best, s.cand[top].r
 	if m.c.opt.Direction == SpeechToChat {
 		limit := m.c.opt.MaxWindow.Seconds() - leastPad
@@ -190,9 +190,6 @@ func (m *model) verdicts(ctx context.Context, tr, from *track, shift float64) ([
 			t := &tr.tgt[i]
 			m.score(tr, t, from, shift, &s, buf)
 			out[i] = m.window(from, &s)
-			if b := out[i].best; b >= 0 {
-				out[i].delay = from.delayOf(t.t, b, shift)
-			}
 		}
 	})
 	return out, ctx.Err()
@@ -228,7 +225,7 @@ func (m *model) pair(tr *track, t *target, v *verdict, texts map[[2]int]string, 
 		ReplyTo: msg.ReplyTo, Bits: msg.Bits, SpeechProb: meanProb(words[a.First:b.Last]),
 	}
 	p.SpeechStart, p.SpeechEnd = tr.padded(first, last, m.c.opt.MaxWindow)
-	lag := lagAt(tr.curve, tr.src[v.best].end)
+	lag := v.lag
 	if m.c.opt.Direction == ChatToSpeech {
 		lag = -lag
 	}

@@ -131,7 +131,8 @@ func TestQuietChatIsLinkedOrNot(t *testing.T) {
 			Delay: synth.Delay{Law: "lognormal", Median: 2.6, Spread: 0.5}, Rate: 8, Spam: 0.1, Talk: 0.08, ASR: 0.05})
 		r := run(t, align.Options{}, s.Input, align.Input{Stream: "foreign", Transcript: foreign.Input.Transcript, Messages: s.Input.Messages})
 		for _, st := range r.Streams {
-			switch n := len(kept(st.Pairs, 0.1)); {
+			n := len(kept(st.Pairs, 0.2)) // of few pairs, seldom one is sure
+			switch {
 			case st.Stream == "foreign":
 				if n > 0 {
 					chance++
@@ -139,7 +140,7 @@ func TestQuietChatIsLinkedOrNot(t *testing.T) {
 			case n > 0:
 				linked++
 			}
-			t.Logf("%s: link score %.1f, %d pairs", st.Stream, st.Diagnostics.LinkScore, len(kept(st.Pairs, 0.1)))
+			t.Logf("%s: link score %.1f, %d pairs", st.Stream, st.Diagnostics.LinkScore, n)
 		}
 	}
 	if linked < 4 || chance > 1 {

@@ -66,6 +66,7 @@ type track struct {
 	answers   float64 // answers a source
 	linkScore float64 // evidence for any link at all, in standard deviations of the shifted ones
 	lagSet    bool    // the caller gave the lag
+	openReach float64 // s by which lags that are open may differ from the curve
 }
 
 // source is what may be answered: an utterance (or a message, when speech answers chat).
@@ -91,6 +92,7 @@ type target struct {
 	question bool
 	same     uint16 // other targets with the same text within 15 s before or after
 	burst    float32
+	lags     []openLag // in a quiet chat, once they are known
 }
 
 func (tr *track) sourceIDs(s *source) []int32  { return tr.ids[s.lo:s.hi] }

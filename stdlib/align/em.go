@@ -3,6 +3,7 @@ package align
 import (
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -16,6 +17,8 @@ const (
 // evidence of one candidate: a target and a source that it may answer.
 type candidate struct {
 	src     int32
+	lag     float64 // under which it is looked at
+	delay   float64 // from its end, the lag taken off
 	timing  float64 // log density of the delay
 	phi     features
 	content float64 // log density ratio of the content, answers over chance
@@ -103,23 +106,42 @@ func (tr *track) delayOf(t float64, j int32, shift float64) float64 {
 	return d
 }
 
+// candidates gives the sources of track from that a target of track tr may answer, under one of the lags that are open for it.
+func (m *model) candidates(tr *track, t *target, from *track, shift float64, out []int32) []int32 {
+	lo, hi := m.c.opt.DelayMin.Seconds(), m.c.opt.DelayMax.Seconds()
+	if from != tr || len(t.lags) == 0 {
+		return from.candidatesOf(t.t, shift, lo, hi, out)
+	}
+	out = from.candidatesOf(t.t, shift, lo-tr.openReach, hi+tr.openReach, out)
+	return slices.DeleteFunc(out, func(j int32) bool {
+		x := from.delayOf(t.t, j, shift) + from.arrive[j] - from.src[j].end
+		return x-t.lags[0].lag < lo || x-t.lags[len(t.lags)-1].lag > hi
+	})
+}
+
 // score computes the posterior of one target of track tr against the sources of track from, which is tr itself but for
 // decoys.
 func (m *model) score(tr *track, t *target, from *track, shift float64, s *scored, buf *scratch) {
-	opt := m.c.opt
-	lo, hi := opt.DelayMin.Seconds(), opt.DelayMax.Seconds()
-	buf.js = from.candidatesOf(t.t, shift, lo, hi, buf.js)
+	buf.js = m.candidates(tr, t, from, shift, buf.js)
 	s.cand = s.cand[:0]
 	f := m.f[tr.number]
 	if m.vectors != nil {
 		m.vectors.sum(tr.targetIDs(t), &buf.of)
 	}
 	for _, j := range buf.js {
-		d := from.delayOf(t.t, j, shift)
 		src := &from.src[j]
-		c := candidate{src: j}
+		c := candidate{src: j, delay: from.delayOf(t.t, j, shift), lag: from.arrive[j] - src.end}
 		m.features(tr, t, &buf.of, from, src, &c.phi)
-		c.timing = math.Log(f.reaction(d, float64(c.phi.anchor)) + 1e-12)
+		told := float64(c.phi.anchor)
+		if from == tr && len(t.lags) > 0 {
+			density, lag := t.timing(f, c.delay+c.lag, told)
+			c.timing = math.Log(density + 1e-12)
+			if density > 0 {
+				c.delay, c.lag = c.delay+c.lag-lag, lag
+			}
+		} else {
+			c.timing = math.Log(f.reaction(c.delay, told) + 1e-12)
+		}
 		c.content = m.weights.score(&c.phi)
 		if m.ranker != nil {
 			c.content += m.ranker.adds(m.ranker.partOf(tr, t.fold), &c.phi)

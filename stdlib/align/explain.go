@@ -86,7 +86,7 @@ func (r *Result) Explain(stream, pair int) (*Explanation, error) {
 	for i := range s.cand {
 		c := &s.cand[i]
 		src := &tr.src[c.src]
-		o := Candidate{Probability: c.r, Timing: c.timing, Delay: seconds(tr.delayOf(t.t, c.src, 0)), Start: seconds(src.start) + tr.t0, End: seconds(src.end) + tr.t0}
+		o := Candidate{Probability: c.r, Timing: c.timing, Delay: seconds(c.delay), Start: seconds(src.start) + tr.t0, End: seconds(src.end) + tr.t0}
 		if m.c.opt.Direction == SpeechToChat {
 			o.Text = tr.text(tr.utts[src.index].First, tr.utts[src.index].Last)
 		} else {
@@ -115,5 +115,5 @@ func (r *Result) Explain(stream, pair int) (*Explanation, error) {
 
 // hasCandidate says whether a target has a pair at all.
 func (m *model) hasCandidate(tr *track, t *target) bool {
-	return len(tr.candidatesOf(t.t, 0, m.c.opt.DelayMin.Seconds(), m.c.opt.DelayMax.Seconds(), nil)) > 0
+	return len(m.candidates(tr, t, tr, 0, nil)) > 0
 }

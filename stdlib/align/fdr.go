@@ -7,8 +7,9 @@ import (
 )
 
 // spareAnswers is how far a decoy of what seems to be an answer is spared: it looks like an answer by its text and author,
-// as messages that answer nothing do not.
-const spareAnswers = 0.9
+// as messages that answer nothing do not. In a quiet chat, where few decoys pass at all, it is spared whole: doubts about
+// the lag are in its posterior already.
+const spareAnswers = 0.95
 
 // fdr estimates, for every target, the false discovery rate of the targets at least as confident as it. Two things can be
 // wrong with a pair. The message may answer no speech: how many of those pass is counted on decoys, the same messages
@@ -32,10 +33,14 @@ func (m *model) fdr(tr *track, real []verdict, decoys [][]float32, conf []float6
 		return 0
 	})
 	type copyOf struct{ conf, weight float32 }
+	spare := spareAnswers
+	if tr.quiet() {
+		spare = 1
+	}
 	null := make([]copyOf, 0, n*len(decoys))
 	for _, d := range decoys {
 		for i := range d {
-			null = append(null, copyOf{d[i], float32((1 - spareAnswers*real[i].reply) / float64(len(decoys)))})
+			null = append(null, copyOf{d[i], float32((1 - spare*real[i].reply) / float64(len(decoys)))})
 		}
 	}
 	slices.SortFunc(null, func(a, b copyOf) int { return cmp.Compare(b.conf, a.conf) })

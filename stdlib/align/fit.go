@@ -75,6 +75,11 @@ func fit(ctx context.Context, c *corpus) (*model, error) {
 		}
 		l.round(round)
 	}
+	for _, tr := range c.tracks {
+		if tr.quiet() {
+			l.openLags(tr)
+		}
+	}
 	if err := l.crossFit(ctx); err != nil {
 		return nil, err
 	}

@@ -250,7 +250,7 @@ func (l *learner) wideLinks(tr *track, posts []scored, lo, hi float64) []linked 
 		if base < -2.5 {
 			continue
 		}
-		m := linked{t: t.t, weight: 1 / (1 + 0.5*float64(t.same))}
+		m := linked{target: learn[i], t: t.t, weight: 1 / (1 + 0.5*float64(t.same))}
 		first := sourceAfter(tr, t.t-hi-maxDelay)
 		top := math.Inf(-1)
 		var phi features

@@ -30,6 +30,7 @@ type link struct {
 
 // linked is a target whose content says something about which source it answers.
 type linked struct {
+	target int32
 	t      float64
 	weight float64
 	unit   int // piece of the curve that its best source lies in
@@ -89,7 +90,7 @@ func (l *learner) links(tr *track, posts []scored) []linked {
 		if top < 0.7 || top+base < -2 {
 			continue
 		}
-		m := linked{t: t.t, weight: 1 / (1 + 0.5*float64(t.same)), unit: pieceOf(tr.curve, tr.src[s.cand[best].src].end)}
+		m := linked{target: l.learn[tr.number][i], t: t.t, weight: 1 / (1 + 0.5*float64(t.same)), unit: pieceOf(tr.curve, tr.src[s.cand[best].src].end)}
 		for j := range s.cand {
 			c := &s.cand[j]
 			if c.content < top-4 {
