@@ -22,6 +22,7 @@ const (
 	maxOutput = 64 << 20  // bytes of rendered text
 	maxRange  = 1 << 16   // numbers that range() gives
 	maxCalls  = 1 << 13   // macro calls in one rendering
+	maxTurns  = 1 << 20   // turns of all its loops together
 )
 
 // Message is one turn of a conversation.
@@ -81,13 +82,16 @@ func nameBoolean(source string) string {
 	return secondDefault.ReplaceAllString(source, "${1}boolean=${2}${3}")
 }
 
-// callCounter is the name under which macros count their calls.
-const callCounter = "banter_count_call"
+// Names under which macros count their calls, and loops their turns.
+const (
+	callCounter = "banter_count_call"
+	turnCounter = "banter_count_turn"
+)
 
 // prepare rewrites a template's tags for the engine:
 //
 //   - At the start of each macro it puts a call of callCounter: a macro that calls itself without end would otherwise take
-//     the process with it when the stack is full.
+//     the process with it when the stack is full. So it does with turnCounter in loops: one within another may go on for ever.
 //   - A minus that has no white space to take away goes: the engine looks for some beyond the tag beside it, and takes away
 //     what Jinja leaves ("{{ a }}{%- if b %}").
 func prepare(source string) (string, error) {
@@ -118,14 +122,18 @@ func prepare(source string) (string, error) {
 		if kind != "{%" {
 			continue
 		}
-		switch keyword, _, _ := strings.Cut(strings.TrimLeft(inside, "- \t\r\n"), " "); keyword {
+		counter := callCounter
+		switch word := strings.Fields(strings.TrimLeft(inside, "-") + " ?")[0]; word {
+		case "for":
+			counter = turnCounter
+			fallthrough
 		case "macro":
 			// The new tag ends as the macro's does, so that white space after it is treated alike.
 			end := "%}"
 			if strings.HasSuffix(inside, "-") {
 				end = "-%}"
 			}
-			out.WriteString("{% set banter_counted = " + callCounter + "() " + end)
+			out.WriteString("{% set banter_counted = " + counter + "() " + end)
 		case "raw":
 			return "", errors.New("{% raw %} is not supported")
 		}
@@ -232,7 +240,7 @@ func (t *Template) values(messages []Message, prompt bool) map[string]jinja.Valu
 		d.AsDict().Set("content", jinja.NewString(m.Content))
 		list[i] = d
 	}
-	calls := 0
+	calls, turns := 0, 0
 	values := map[string]jinja.Value{
 		"messages":              jinja.NewList(list),
 		"add_generation_prompt": jinja.NewBool(prompt),
@@ -243,6 +251,12 @@ func (t *Template) values(messages []Message, prompt bool) map[string]jinja.Valu
 		callCounter: jinja.NewCallable(callCounter, func([]jinja.Value, map[string]jinja.Value) (jinja.Value, error) {
 			if calls++; calls > maxCalls {
 				return jinja.Undefined(), fmt.Errorf("more than %d macro calls", maxCalls)
+			}
+			return jinja.None(), nil
+		}),
+		turnCounter: jinja.NewCallable(turnCounter, func([]jinja.Value, map[string]jinja.Value) (jinja.Value, error) {
+			if turns++; turns > maxTurns {
+				return jinja.Undefined(), fmt.Errorf("its loops take more than %d turns", maxTurns)
 			}
 			return jinja.None(), nil
 		}),

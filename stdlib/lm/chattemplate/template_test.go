@@ -151,6 +151,8 @@ func TestTemplatesThatCannotTrainAreRefused(t *testing.T) {
 
 func TestHostileTemplates(t *testing.T) {
 	for name, source := range map[string]string{
+		"endless loops":     "{% for a in range(60000) %}{% for b in range(60000) %}{% endfor %}{% endfor %}",
+		"trimmed loops":     "{%-\n for a in range(60000) -%}{%- for b in range(60000) -%}{%- endfor -%}{%- endfor -%}",
 		"endless recursion": "{% macro a(x) %}{{ a(x) }}{% endmacro %}{{ a(1) }}",
 		"trimmed recursion": "{%- macro a(x) -%}{{ a(x) }}{%- endmacro -%}{{ a(1) }}",
 		"long range":        "{% for i in range(1000000000) %}x{% endfor %}",
