@@ -304,6 +304,7 @@ func soundEvents(r io.Reader) error {
 		case "step":
 			var e struct {
 				Event, State, Step, Label, Key, Unit, Text string
+				Values                                     map[string]float64 // where a training came to measure before it ended
 				Done, Total                                int64
 				Seconds                                    float64
 			}

@@ -155,7 +155,7 @@ var fieldsOf = map[string]string{
 // The two ways in which the YAML library says that a file does not fit, in terms of Go.
 var (
 	unknownField = regexp.MustCompile(`^(line \d+: )field (.*) not found in type eval\.(\w+)$`)
-	wrongType    = regexp.MustCompile("(?s)^(line \\d+: )cannot unmarshal !!\\w+ ?(.*) into (.*)$")
+	wrongType    = regexp.MustCompile(`(?s)^(line \d+: )cannot unmarshal !!\w+ ?(.*) into (.*)$`)
 )
 
 // told says what is wrong with a file in terms of the file.
