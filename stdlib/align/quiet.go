@@ -7,7 +7,7 @@ import "math"
 // other messages leave open for it, each by its probability: the chain over lags of lag.go, run forward and backward
 // (Rabiner 1989) with the message itself left out, since none vouches for itself.
 const (
-	quietMessages = 150    // plain messages; with more the curve is certain enough
+	quietMessages = 100    // plain messages; with more the curve is certain enough
 	openReach     = 9.0    // s around the curve's lags that are looked at
 	driftEvery    = 1200.0 // s in which a lag moves to its neighbour on the grid once
 	jumpNear      = 6.0    // s; height above which jumps get rare
