@@ -98,7 +98,8 @@ func Without(features ...string) AlignOption {
 // they did not see better.
 func Ranker(name string) AlignOption { return func(o *alignOptions) { o.Ranker = name } }
 
-// Salt goes into the hashes that stand for authors. Give a secret one before you publish a dataset.
+// Salt goes into the hashes that stand for authors. Give a secret one before you publish a dataset. It stands in the recipe
+// and in the store, where forget needs it, so keep both to yourself then; it is not in the dataset, the report or the adapter.
 func Salt(secret string) AlignOption { return func(o *alignOptions) { o.Salt = secret } }
 
 // Embedder has a GGUF model tell how near in meaning a message is to what was said, where otherwise vectors that are fitted
