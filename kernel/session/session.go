@@ -103,8 +103,8 @@ func Serve(ctx context.Context, o Options) error {
 	if s.box.stacks != "" {
 		s.note("the kernel before this one died:\n" + s.box.told + "\n\n" + s.box.stacks)
 	}
+	s.obeySignals(ctx)
 	go s.prepare()
-	go s.obeySignals(ctx)
 	go s.watchParent(ctx)
 	go s.stdin.listen(ctx)
 	go s.serveControl(ctx)

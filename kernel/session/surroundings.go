@@ -7,19 +7,22 @@ import (
 	"time"
 )
 
-// obeySignals takes an interrupt signal for an interrupt request: a terminal sends one to all its processes.
+// obeySignals takes an interrupt signal for an interrupt request, from the moment it returns: a terminal sends one to all
+// its processes.
 func (s *Session) obeySignals(ctx context.Context) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt)
-	defer signal.Stop(signals)
-	for {
-		select {
-		case <-signals:
-			s.interrupt(errInterrupted)
-		case <-ctx.Done():
-			return
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-signals:
+				s.interrupt(errInterrupted)
+			case <-ctx.Done():
+				return
+			}
 		}
-	}
+	}()
 }
 
 // watchParent ends the kernel when the Jupyter server that started it is gone, which can no longer ask for it.
