@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -19,25 +20,36 @@ import (
 	"time"
 
 	"banter/internal/problem"
+	"banter/internal/progress"
 )
 
 // ffmpegSource reads the samples that an ffmpeg child process writes to its standard output.
 type ffmpegSource struct {
-	in     Info
-	ch     int // channels that ffmpeg gives
-	cancel context.CancelFunc
-	cmd    *exec.Cmd // nil when only probing
-	out    io.ReadCloser
-	stderr tail
-	gaps   gapLines
-	buf    []byte
-	frames int64
-	exact  bool   // in.Duration is the track's own, not the whole recording's
-	clock  string // filter that turns the track's timestamps into stream time
-	copyTS bool   // that filter wants timestamps as they are in the file
-	waited bool
-	done   error
+	in      Info
+	ch      int // channels that ffmpeg gives
+	cancel  context.CancelFunc
+	cmd     *exec.Cmd // nil when only probing
+	out     io.ReadCloser
+	stderr  tail
+	gaps    gapLines
+	buf     []byte
+	frames  int64     // given
+	taken   int64     // of these, from ffmpeg
+	damage  damages   // found so far
+	file    *os.File  // the recording, for what is fed
+	feed    io.Reader // what ffmpeg reads instead of the file; nil for the file
+	inserts []insert  // silence that is still to be put in
+	cut     bool      // the file ends too early
+	exact   bool      // in.Duration is the track's own, not the whole recording's
+	clock   string    // filter that turns the track's timestamps into stream time
+	copyTS  bool      // that filter wants timestamps as they are in the file
+	strict  bool      // damage is an error
+	waited  bool
+	done    error
 }
+
+// insert is silence between what ffmpeg gives: so many sample frames after the first so many of these.
+type insert struct{ after, frames int64 }
 
 // missingFFmpeg is the error where a program cannot be found.
 type missingFFmpeg struct{ program string }
@@ -65,6 +77,11 @@ const ffmpegFormats = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpeg,mpegvid
 // inputArgs are the arguments that open path: as a file whatever its name, and without a way to the network.
 func inputArgs(path string) []string {
 	return []string{"-protocol_whitelist", "file", "-format_whitelist", ffmpegFormats, "-i", "file:" + path}
+}
+
+// fedArgs are those for what comes by standard input.
+func fedArgs() []string {
+	return []string{"-protocol_whitelist", "pipe", "-format_whitelist", ffmpegFormats, "-i", "pipe:0"}
 }
 
 // programs finds ffmpeg and ffprobe.
@@ -127,7 +144,7 @@ type probed struct {
 	} `json:"format"`
 }
 
-func openFFmpeg(ctx context.Context, path string, size int64, opt Options, probing bool) (source, error) {
+func openFFmpeg(ctx context.Context, path string, size int64, k kind, opt Options, probing bool) (src source, err error) {
 	ffmpeg, ffprobe, err := programs(opt)
 	if err != nil {
 		return nil, err
@@ -136,7 +153,21 @@ func openFFmpeg(ctx context.Context, path string, size int64, opt Options, probi
 	if err != nil {
 		return nil, err
 	}
-	s := &ffmpegSource{}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &ffmpegSource{strict: opt.Strict, file: file}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if k == kindMP4 {
+		if err := s.layMP4(size); err != nil {
+			return nil, err
+		}
+	}
 	found, err := s.probe(ctx, ffprobe, path)
 	if err != nil {
 		return nil, err
@@ -166,7 +197,9 @@ func openFFmpeg(ctx context.Context, path string, size int64, opt Options, probi
 	begin, _ := seconds(found.Format.StartTime)
 	late := time.Duration(0)
 	if a, ok := seconds(st.StartTime); ok {
-		late = max(a-begin, 0)
+		if late = max(a-begin, 0); late > maxMissing {
+			return nil, fmt.Errorf("the track's clock begins %s after the recording", late.Round(time.Second))
+		}
 	}
 	s.setClock(begin, late)
 	if d, ok := seconds(st.Duration); ok {
@@ -183,7 +216,56 @@ func openFFmpeg(ctx context.Context, path string, size int64, opt Options, probi
 	if probing {
 		return s, nil
 	}
+	if s.in.Container == "aac" {
+		if err := s.layADTS(size); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.start(ctx, ffmpeg, path)
+}
+
+// layMP4 looks at an MP4 file's boxes: ffmpeg stops where there is none, so that the whole ones are to be fed to it.
+func (s *ffmpegSource) layMP4(size int64) error {
+	l, err := readMP4Layout(s.file, size)
+	if err != nil {
+		return err
+	}
+	if !l.index {
+		return withoutIndex()
+	}
+	if l.fragments {
+		s.cut = l.cut
+		if l.broken > 0 {
+			s.feed = joined(s.file, l.whole)
+		}
+	}
+	return nil
+}
+
+// layADTS looks at an AAC file's frames: ffmpeg passes over what is none without a word, so that the whole ones are fed to it,
+// and silence for the others is put between.
+func (s *ffmpegSource) layADTS(size int64) error {
+	l, err := readADTSLayout(s.file, size)
+	if err != nil {
+		return err
+	}
+	s.cut = l.cut
+	if len(l.gaps) == 0 {
+		return nil
+	}
+	s.feed = joined(s.file, l.whole)
+	s.damage.strict = s.strict
+	before := int64(0)
+	frames := func(n int64) int64 { return n * l.first.samples * int64(s.in.SampleRate) / int64(l.first.rate) } // sample frames of n
+	for _, g := range l.gaps {
+		from := frames(g.at + before)
+		before += g.frames
+		s.inserts = append(s.inserts, insert{frames(g.at), frames(g.frames)})
+		if err := s.damage.add(framesTime(from, s.in.SampleRate), framesTime(from+frames(g.frames), s.in.SampleRate), Guessed); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setClock chooses how timestamps become stream time. begin is the first timestamp of the recording, late how much later
@@ -226,27 +308,35 @@ func (s *ffmpegSource) probe(ctx context.Context, ffprobe, path string) (*probed
 	return p, nil
 }
 
-// printGaps is a filter that changes nothing, and writes where the sound before a gap of more than 20 ms ends and where it
+// printGaps is a filter that changes nothing, and writes where the sound before a gap of more than 10 ms ends and where it
 // goes on, in seconds, each on a line of its own among the errors (level 16).
-const printGaps = "asetpts='PTS+0*(if(gt(N,0)*gt(T-ld(0),0.02),print(ld(0),16)+print(T,16))+st(0,T+S/SR))'"
+const printGaps = "asetpts='PTS+0*(if(gt(N,0)*gt(T-ld(0),0.01),print(ld(0),16)+print(T,16))+st(0,T+S/SR))'"
+
+// maxTSGap is how far a transport stream's clock may jump forward, in seconds, and be taken for a gap, as where a recorder was
+// away. ffmpeg takes longer jumps, and those back, for a clock that was set anew, and goes on without a gap.
+const maxTSGap = "3600"
 
 // start begins decoding: raw float32 samples at the track's own rate. The aresample filter puts silence where the
 // timestamps leave a gap, before the track's first sample, too, so that the sample count is the stream time.
 func (s *ffmpegSource) start(ctx context.Context, ffmpeg, path string) error {
 	ctx, s.cancel = context.WithCancel(ctx)
-	args := []string{"-nostdin", "-hide_banner", "-v", "error", "-vn", "-sn", "-dn", "-reinit_filter", "0"}
+	args := []string{"-nostdin", "-hide_banner", "-v", "error", "-vn", "-sn", "-dn", "-reinit_filter", "0", "-dts_delta_threshold", maxTSGap}
 	if s.copyTS {
 		args = append(args, "-copyts")
 	}
-	args = append(args, inputArgs(path)...)
+	if s.feed != nil {
+		args = append(args, fedArgs()...)
+	} else {
+		args = append(args, inputArgs(path)...)
+	}
 	args = append(args, "-map", "0:a:"+strconv.Itoa(s.in.Track),
-		"-af", s.clock+","+printGaps+",aresample=async=1:first_pts=0:min_hard_comp=0.02",
+		"-af", s.clock+","+printGaps+",aresample=async=1:first_pts=0:min_hard_comp=0.01",
 		"-c:a", "pcm_f32le", "-ac", strconv.Itoa(s.ch), "-ar", strconv.Itoa(s.in.SampleRate), "-f", "f32le", "pipe:1")
 	s.cmd = exec.CommandContext(ctx, ffmpeg, args...)
 	s.cmd.WaitDelay = 2 * time.Second
 	s.stderr = tail{}
-	s.gaps = gapLines{rest: &s.stderr}
-	s.cmd.Stderr = &s.gaps
+	s.gaps = gapLines{rest: &s.stderr, stop: s.cancel}
+	s.cmd.Stdin, s.cmd.Stderr = s.feed, &s.gaps
 	var err error
 	if s.out, err = s.cmd.StdoutPipe(); err != nil {
 		return err
@@ -270,14 +360,28 @@ func (s *ffmpegSource) close() error {
 		io.Copy(io.Discard, io.LimitReader(s.out, 1<<20))
 		s.cmd.Wait() // its error is that it was stopped
 	}
-	return nil
+	return s.file.Close()
 }
 
 func (s *ffmpegSource) read(dst []float32) (int, error) {
 	if s.done != nil {
 		return 0, s.done
 	}
-	want := len(dst) / s.ch * s.ch * 4
+	room := int64(len(dst) / s.ch)
+	if len(s.inserts) > 0 {
+		next := &s.inserts[0]
+		if s.taken == next.after {
+			n := min(room, next.frames)
+			clear(dst[:n*int64(s.ch)])
+			s.frames += n
+			if next.frames -= n; next.frames == 0 {
+				s.inserts = s.inserts[1:]
+			}
+			return int(n) * s.ch, nil
+		}
+		room = min(room, next.after-s.taken)
+	}
+	want := int(room) * s.ch * 4
 	if cap(s.buf) < want {
 		s.buf = make([]byte, want)
 	}
@@ -287,56 +391,78 @@ func (s *ffmpegSource) read(dst []float32) (int, error) {
 		dst[i] = finite(math.Float32frombits(binary.LittleEndian.Uint32(s.buf[4*i:])))
 	}
 	s.frames += int64(count / s.ch)
+	s.taken += int64(count / s.ch)
 	if err == nil {
-		if d := framesTime(s.frames, s.in.SampleRate); s.in.Duration > 0 && d > 2*s.in.Duration+time.Hour {
-			s.done = fmt.Errorf("the sound goes on at %s, but the recording promises %s: its timestamps jump", clock(d), clock(s.in.Duration))
-			return 0, s.done
-		}
 		return count, nil
 	}
 	s.done = s.end(err)
 	return count, s.done
 }
 
+// endsEarly is what demuxers say of a file that is cut off.
+var endsEarly = regexp.MustCompile(`partial file|File ended prematurely`)
+
 // end waits for ffmpeg and judges whether all of the track was there.
 func (s *ffmpegSource) end(readErr error) error {
 	s.waited = true
 	err := s.cmd.Wait()
 	s.cancel()
-	missing, gapErr := s.gaps.end()
+	holes, gapErr := s.gaps.end()
 	if !errors.Is(readErr, io.EOF) && !errors.Is(readErr, io.ErrUnexpectedEOF) {
 		return readErr
-	}
-	if err != nil {
-		return fmt.Errorf("ffmpeg stopped: %s", s.stderr.says(err))
 	}
 	if gapErr != nil {
 		return gapErr
 	}
-	if text := missing.String(); text != "" {
-		s.in.Missing = missing.list
-		s.in.Warnings = append(s.in.Warnings, text)
+	var exit *exec.ExitError
+	if err != nil && (s.frames == 0 || !errors.As(err, &exit) || !exit.Exited()) { // it was killed, which the recording is not to blame for
+		return fmt.Errorf("ffmpeg stopped: %s", s.stderr.says(err))
 	}
-	got := framesTime(s.frames, s.in.SampleRate)
 	if s.frames == 0 {
 		return fmt.Errorf("ffmpeg decodes no sound from it: %s", s.stderr.says(errors.New("no reason given")))
 	}
-	said := s.stderr.String()
-	// Timestamps are rounded and the last packet may be padded, so a little less than promised is whole.
-	if less := s.in.Duration - got; less > max(500*time.Millisecond, s.in.Duration/1000) {
-		short := fmt.Sprintf("the sound ends at %s, but the recording promises %s", clock(got), clock(s.in.Duration))
-		if s.exact || said != "" {
-			if said != "" {
-				short += "; ffmpeg says: " + said
-			}
-			return errors.New(short)
-		}
-		s.in.Warnings = append(s.in.Warnings, short)
+	said := s.stderr.says(err)
+	got := framesTime(s.frames, s.in.SampleRate)
+	holes.endAt(framesTime(s.taken, s.in.SampleRate)) // the last packet of a cut file may have a time that is nonsense, and no sound
+	s.damage.strict = s.strict
+	if err := s.damage.take(holes); err != nil {
+		return err
 	}
+	// Timestamps are rounded and the last packet may be padded, so a little less than promised is whole.
+	short := s.in.Duration-got > max(500*time.Millisecond, s.in.Duration/1000)
+	switch {
+	case err != nil, s.cut, short && (s.exact || said != ""), endsEarly.MatchString(said):
+		if err := s.damage.add(got, max(got, s.in.Duration), CutOff); err != nil {
+			return err
+		}
+	case short:
+		s.in.Warnings = append(s.in.Warnings, fmt.Sprintf("the sound ends at %s, but the recording promises %s", clock(got), clock(s.in.Duration)))
+	}
+	s.in = s.damage.put(s.in)
 	if said != "" {
 		s.in.Warnings = append(s.in.Warnings, "ffmpeg says: "+said)
 	}
 	return io.EOF
+}
+
+func (s *ffmpegSource) survey(ctx context.Context) error {
+	buf := make([]float32, 1<<16)
+	for told := int64(0); ; {
+		_, err := s.read(buf)
+		if second := s.frames / int64(s.in.SampleRate); second > told {
+			told = second
+			progress.Tell(ctx, progress.Report{Done: second, Total: int64(s.in.Duration.Seconds()), Unit: "s"})
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF):
+			s.in.Duration = framesTime(s.frames, s.in.SampleRate)
+			return nil
+		case err != nil:
+			return err
+		}
+	}
 }
 
 // seconds reads a decimal number of seconds as ffprobe writes it.
@@ -400,9 +526,9 @@ func (t *tail) String() string {
 	return strings.Join(lines, "; ")
 }
 
-// says is the tail, or err where nothing was written.
+// says is the tail, or err where nothing was written; nothing, where there is no error either.
 func (t *tail) says(err error) string {
-	if s := t.String(); s != "" {
+	if s := t.String(); s != "" || err == nil {
 		return s
 	}
 	return err.Error()
@@ -410,12 +536,13 @@ func (t *tail) says(err error) string {
 
 // gapLines takes the lines of [printGaps] out of what ffmpeg writes and passes on the rest.
 type gapLines struct {
-	rest  io.Writer
-	line  []byte // not yet ended
-	from  time.Duration
-	begun bool // from is set, and its other end is to come
-	holes holes
-	err   error
+	rest   io.Writer
+	line   []byte // not yet ended
+	from   time.Duration
+	begun  bool // from is set, and its other end is to come
+	damage damages
+	err    error
+	stop   func() // called on the first error
 }
 
 // gapLine is a number as ffmpeg's expressions print it, with or without a name of what prints.
@@ -453,18 +580,19 @@ func (g *gapLines) pass() {
 		g.from, g.begun = at, true
 	default:
 		g.begun = false
-		if err := g.holes.add(max(g.from, 0), at); err != nil && g.err == nil {
+		if err := g.damage.add(max(g.from, 0), at, Silenced); err != nil && g.err == nil {
 			g.err = err
+			g.stop()
 		}
 	}
 }
 
 // end gives the gaps after the last line.
-func (g *gapLines) end() (*holes, error) {
+func (g *gapLines) end() (*damages, error) {
 	if len(g.line) > 0 {
 		g.pass()
 	}
-	return &g.holes, g.err
+	return &g.damage, g.err
 }
 
 // bounded writes to b until its room is used up.

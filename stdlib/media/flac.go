@@ -1,126 +1,160 @@
 package media
 
 import (
+	"bytes"
+	"context"
 	"crypto/md5"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"math"
 
-	"github.com/mewkiz/flac"
 	"github.com/mewkiz/flac/frame"
 
 	"banter/internal/problem"
 )
 
-// flacSource reads native FLAC and holds it against the sample count and MD5 sum in its header.
+// flacSource reads native FLAC. The frames' numbers are its clock: silence stands for frames that are lost. Where none is, the
+// sound is held against the MD5 sum in the header.
 type flacSource struct {
-	in     Info
-	stream *flac.Stream
-	md5    hash.Hash // nil where the header has no sum
-	fixed  int64     // samples of a block, where all but the last have the same; else 0
-	frame  *frame.Frame
-	at     int   // next sample of frame
-	done   int64 // samples in the frames so far
+	in      Info
+	is      flacHeader
+	frames  flacFrames
+	damage  damages
+	md5     hash.Hash // nil where the header has no sum
+	silence int64     // samples to be given before held
+	held    flacFrame // found and not yet decoded
+	frame   *frame.Frame
+	at      int   // next sample of frame
+	done    int64 // samples found or taken for silence so far
+	heard   bool  // a frame was found
+	over    bool  // the end was judged
 }
 
-func openFLAC(r io.Reader, size int64) (source, error) {
-	stream, err := flac.New(r)
+func openFLAC(r io.ReadSeeker, size int64, strict bool) (source, error) {
+	is, err := readFLACHeader(r, size)
 	if err != nil {
-		return nil, &problem.Error{Err: fmt.Errorf("the FLAC header is damaged: %w", cut(err)), Fix: fixDamaged}
+		return nil, &problem.Error{Err: fmt.Errorf("the FLAC header is damaged: %w", err), Fix: fixDamaged}
 	}
-	si := stream.Info
-	if si.SampleRate == 0 || si.NChannels == 0 || si.BitsPerSample < 4 || si.BitsPerSample > 32 {
-		return nil, fmt.Errorf("the FLAC header claims %d Hz, %d channels and %d bits", si.SampleRate, si.NChannels, si.BitsPerSample)
-	}
-	if si.NSamples > math.MaxInt64/1000 {
-		return nil, fmt.Errorf("the FLAC header claims %d samples", si.NSamples)
-	}
-	s := &flacSource{stream: stream, in: singleTrack(Info{
-		Container: "flac", Codec: "flac", SampleRate: int(si.SampleRate), Channels: int(si.NChannels),
-		Duration: framesTime(int64(si.NSamples), int(si.SampleRate)), Bytes: size,
+	s := &flacSource{is: is, damage: damages{strict: strict}, in: singleTrack(Info{
+		Container: "flac", Codec: "flac", SampleRate: is.rate, Channels: is.channels,
+		Duration: framesTime(is.total, is.rate), Bytes: size,
 	})}
-	if si.NSamples == 0 {
+	s.frames = flacFrames{r: r, is: is, size: size - is.bytesToFrames}
+	if is.total == 0 {
 		s.in.Warnings = append(s.in.Warnings, "the FLAC header does not say how long the recording is")
 	}
-	if si.MD5sum != [md5.Size]byte{} {
+	if is.md5 != [md5.Size]byte{} && is.bits <= 24 { // the library sums up no more
 		s.md5 = md5.New()
-	}
-	if si.BlockSizeMin == si.BlockSizeMax {
-		s.fixed = int64(si.BlockSizeMax)
 	}
 	return s, nil
 }
 
-func (s *flacSource) info() Info    { return s.in }
+func (s *flacSource) info() Info    { return s.damage.put(s.in) }
 func (s *flacSource) channels() int { return s.in.Channels }
 func (s *flacSource) close() error  { return nil }
 
+func (s *flacSource) survey(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.find(); errors.Is(err, io.EOF) {
+			s.in.Duration = framesTime(s.done, s.is.rate)
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
 func (s *flacSource) read(dst []float32) (int, error) {
+	ch := s.in.Channels
+	scale := 1 / float32(uint64(1)<<(s.is.bits-1))
 	n := 0
-	for n+s.in.Channels <= len(dst) {
-		if s.frame == nil || s.at >= int(s.frame.BlockSize) {
-			if err := s.next(); err != nil {
+	for n+ch <= len(dst) {
+		room := (len(dst) - n) / ch
+		switch {
+		case s.silence > 0:
+			count := int(min(s.silence, int64(room)))
+			clear(dst[n : n+count*ch])
+			s.silence -= int64(count)
+			n += count * ch
+		case s.held.bytes != nil:
+			if err := s.decode(); err != nil {
+				return n, err
+			}
+		case s.frame != nil && s.at < int(s.frame.BlockSize):
+			count := min(int(s.frame.BlockSize)-s.at, room)
+			for c := range ch {
+				for i, v := range s.frame.Subframes[c].Samples[s.at : s.at+count] {
+					dst[n+i*ch+c] = float32(v) * scale
+				}
+			}
+			s.at += count
+			n += count * ch
+		default:
+			if err := s.find(); err != nil {
 				return n, err
 			}
 		}
-		scale := 1 / float32(uint64(1)<<(s.stream.Info.BitsPerSample-1))
-		count := min(int(s.frame.BlockSize)-s.at, (len(dst)-n)/s.in.Channels)
-		for c := range s.in.Channels {
-			samples := s.frame.Subframes[c].Samples[s.at : s.at+count]
-			for i, v := range samples {
-				dst[n+i*s.in.Channels+c] = float32(v) * scale
-			}
-		}
-		s.at += count
-		n += count * s.in.Channels
 	}
 	return n, nil
 }
 
-// next decodes a frame, and at the end checks that all of the recording was there.
-func (s *flacSource) next() error {
-	total := int64(s.stream.Info.NSamples)
-	if total > 0 && s.done == total {
-		return s.end()
+// find holds the next frame, after silence for those that are lost before it. At the end it judges whether all of the
+// recording was there.
+func (s *flacSource) find() error {
+	if s.over {
+		return io.EOF
 	}
-	f, err := s.stream.ParseNext()
+	f, err := s.frames.next()
 	if errors.Is(err, io.EOF) {
-		if total > 0 {
-			return fmt.Errorf("the FLAC file ends here, but its header promises %s", clock(framesTime(total, s.in.SampleRate)))
-		}
 		return s.end()
 	}
 	if err != nil {
-		return fmt.Errorf("a FLAC frame is damaged: %w", cut(err))
+		return err
 	}
-	if len(f.Subframes) != s.in.Channels || f.SampleRate != 0 && int(f.SampleRate) != s.in.SampleRate ||
-		f.BitsPerSample != 0 && f.BitsPerSample != s.stream.Info.BitsPerSample {
-		return errors.New("the FLAC stream changes its channels, sample rate or bits, which its header rules out")
+	s.heard = true
+	s.held, s.silence = f, f.first-s.done
+	if err := s.damage.add(framesTime(s.done, s.is.rate), framesTime(f.first, s.is.rate), Silenced); err != nil {
+		return err
 	}
-	for _, sub := range f.Subframes {
-		if len(sub.Samples) != int(f.BlockSize) {
-			return errors.New("a FLAC frame does not have the samples it claims")
-		}
-	}
-	if s.fixed > 0 && f.HasFixedBlockSize && int64(f.Num)*s.fixed != s.done || !f.HasFixedBlockSize && int64(f.Num) != s.done {
-		return errors.New("FLAC frames are missing here")
-	}
-	if total > 0 && s.done+int64(f.BlockSize) > total {
-		return fmt.Errorf("the FLAC stream goes on after the %s that its header promises", clock(framesTime(total, s.in.SampleRate)))
+	s.done = f.next
+	return nil
+}
+
+// decode decodes the frame that is held, or has silence given for it.
+func (s *flacSource) decode() error {
+	f := s.held
+	s.held = flacFrame{}
+	d, err := s.frames.decode(bytes.NewReader(f.bytes))
+	if err != nil {
+		s.silence = f.next - f.first
+		return s.damage.add(framesTime(f.first, s.is.rate), framesTime(f.next, s.is.rate), Silenced)
 	}
 	if s.md5 != nil {
-		f.Hash(s.md5)
+		d.Hash(s.md5)
 	}
-	s.frame, s.at = f, 0
-	s.done += int64(f.BlockSize)
+	s.frame, s.at = d, 0
 	return nil
 }
 
 func (s *flacSource) end() error {
-	if s.md5 != nil && [md5.Size]byte(s.md5.Sum(nil)) != s.stream.Info.MD5sum {
-		return errors.New("the sound does not match the MD5 sum in the FLAC header")
+	s.over = true
+	switch {
+	case !s.heard:
+		return errors.New("the FLAC file holds no whole frame of sound")
+	case s.done < s.is.total:
+		if err := s.damage.add(framesTime(s.done, s.is.rate), framesTime(s.is.total, s.is.rate), CutOff); err != nil {
+			return err
+		}
+	case s.frame != nil && s.md5 != nil && len(s.damage.list) == 0 && [md5.Size]byte(s.md5.Sum(nil)) != s.is.md5:
+		const text = "the sound is not what the MD5 sum in the FLAC header says"
+		if s.damage.strict {
+			return errors.New(text)
+		}
+		s.in.Warnings = append(s.in.Warnings, text)
 	}
 	return io.EOF
 }

@@ -5,9 +5,9 @@
 // ffmpeg child process. The format is found by content, never by name. Time is stream time: sample n of the output is
 // what was heard n/16000 s after the recording began, with encoder delays, edit lists and resampling accounted for.
 //
-// Where a recording has a clock of its own (Ogg Opus, and what ffmpeg reads) and lacks a stretch, silence stands for it, so
-// that what follows keeps its time, and [Info] names the stretch. Other damage is an error that says where the recording
-// breaks. Nothing decodes short without a word.
+// What can be decoded of a damaged recording is. Where its own clock tells how long a lost stretch was (frame numbers,
+// granule positions, timestamps), silence of that length stands for it, so that what follows keeps its time; a cut end
+// ends it. [Info] names each such stretch, and [Options.Strict] makes it an error. Nothing decodes short without a word.
 package media
 
 import (
@@ -61,6 +61,7 @@ type Options struct {
 	Language string // only tracks tagged with this language count: en, eng and en-US are the same; empty: all count
 	Channel  Channel
 	Decoder  Decoder
+	Strict   bool   // damage is an error
 	FFmpeg   string // path of the ffmpeg program, with ffprobe beside it; empty takes both from PATH
 }
 
@@ -75,8 +76,8 @@ type Info struct {
 	Tracks     []Track       // all audio tracks
 	Bytes      int64         // size of the file
 	FFmpeg     string        // version of ffmpeg when it decodes; empty when Go does
-	Missing    []Span        // stretches that the file lacks and silence stands for, known as far as it was decoded; the first 1000
-	Warnings   []string      // what is odd about the recording but does not hinder decoding; Missing in words, too
+	Damage     []Damage      // what could not be decoded, known as far as it was read; the first 1000 stretches, and where it is cut off
+	Warnings   []string      // what is odd about the recording but does not hinder decoding; Damage in words, too
 }
 
 // Track is one audio track of a recording.
@@ -124,6 +125,26 @@ func ProbeWith(ctx context.Context, path string, opt Options) (Info, error) {
 		return Info{}, asProblem("probe", path, err)
 	}
 	return info, nil
+}
+
+// Survey is [Probe] that reads the recording to its end, and so knows its damage and how much sound there is. What Go
+// decodes is only walked through, frame by frame; ffmpeg decodes all of it, and progress is told in seconds.
+func Survey(ctx context.Context, path string, opt Options) (Info, error) {
+	src, file, err := openSource(ctx, path, opt, false)
+	if err != nil {
+		return Info{}, asProblem("read", path, err)
+	}
+	defer src.close()
+	if file != nil {
+		defer file.Close()
+	}
+	if err := opt.Channel.check(src.info()); err != nil {
+		return Info{}, asProblem("read", path, err)
+	}
+	if err := surveyed(ctx, src); err != nil {
+		return Info{}, asProblem("read", path, err)
+	}
+	return src.info(), nil
 }
 
 // Open starts decoding. The Reader must be closed; when ctx is done, reading ends with its error.
@@ -242,7 +263,7 @@ func (r *Reader) Close() error {
 	return err
 }
 
-const fixDamaged = "fetch the file again: it is damaged; what is left can be saved with ffmpeg -i IN OUT.flac, but what follows a hole may then stand too early"
+const fixDamaged = "fetch the file again: it is damaged"
 
 // asProblem gives err the shape that users read.
 func asProblem(op, path string, err error) error {

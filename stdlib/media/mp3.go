@@ -1,16 +1,14 @@
 package media
 
 import (
-	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/hajimehoshi/go-mp3"
-
-	"banter/internal/problem"
 )
 
 // mp3Delay is the delay of every layer III decoder: 528 samples of the filter bank, and one.
@@ -19,12 +17,19 @@ const mp3Delay = 528 + 1
 // mp3Source decodes MPEG-1 layer III. The frames are walked here, so that damage is found where the library would
 // search on in silence, and what the encoder put before and after the sound is cut off by the LAME tag.
 type mp3Source struct {
-	in     Info
-	frames *mp3Frames
-	dec    *mp3.Decoder // nil until the first read
-	skip   int64        // samples still to be left out at the start
-	left   int64        // samples still to be given; -1 where not known
-	bytes  []byte
+	in      Info
+	frames  *mp3Frames
+	feed    bytes.Reader // one frame, for dec
+	dec     *mp3.Decoder // nil before the first frame and after one that did not decode
+	damage  damages
+	lost    []int64 // frames in each of the holes that are still to come
+	silent  int64   // frames of silence to be given before held
+	held    []byte  // a frame that was read and not decoded
+	at      int64   // samples given so far, the encoder's delay included
+	skip    int64   // samples at the start that are no sound
+	end     int64   // sample before which the sound ends
+	sound   []byte  // one frame of 16-bit stereo, which is what the library gives, for mono, too
+	pending []byte
 }
 
 // mp3Header is what the four bytes before each frame say.
@@ -162,7 +167,8 @@ func parseMP3Tag(b []byte, h mp3Header) (mp3Tag, bool) {
 	return tag, true
 }
 
-func openMP3(r io.ReadSeeker, size int64) (source, error) {
+// openMP3 walks through the file, to know what it holds and lacks.
+func openMP3(r io.ReadSeeker, size int64, strict bool) (source, error) {
 	frames, err := newMP3Frames(r, size)
 	if err != nil {
 		return nil, err
@@ -171,217 +177,149 @@ func openMP3(r io.ReadSeeker, size int64) (source, error) {
 	if h.layer != 3 || h.version != 1 {
 		return nil, unsupported{fmt.Sprintf("MPEG-%s layer %d", map[int]string{1: "1", 2: "2", 25: "2.5"}[h.version], h.layer)}
 	}
-	s := &mp3Source{frames: frames, left: -1, in: singleTrack(Info{
+	s := &mp3Source{damage: damages{strict: strict}, in: singleTrack(Info{
 		Container: "mp3", Codec: "mp3", SampleRate: h.rate, Channels: h.channels, Bytes: size,
 	})}
-	count := frames.tag.frames
-	if count == 0 { // walk the frames, without decoding them
-		if _, err := io.Copy(io.Discard, frames); err != nil {
-			return nil, &problem.Error{At: clock(framesTime(frames.count*int64(h.samples), h.rate)), Err: err, Fix: fixDamaged}
-		}
-		count = frames.count
-		if frames, err = newMP3Frames(r, size); err != nil {
-			return nil, err
-		}
-		s.frames = frames
+	holes, err := frames.walk()
+	if err != nil {
+		return nil, err
 	}
-	total := count * int64(h.samples)
-	if frames.tag.gapless && frames.tag.delay+frames.tag.padding < total {
-		s.skip = frames.tag.delay + mp3Delay
-		s.left = total - frames.tag.delay - frames.tag.padding
-		total = s.left
+	tag := frames.tag
+	exact := holes.measure(frames.count, frames.bytes, tag.frames, !frames.cut)
+	there := frames.count + holes.frames() // whole frames, and what stands for lost ones
+	if tag.frames > 0 && there > tag.frames+1 {
+		s.in.Warnings = append(s.in.Warnings, fmt.Sprintf("the MP3 file goes on after the %s that its header promises",
+			clock(framesTime(tag.frames*mp3Samples, h.rate))))
+		tag.frames = 0
+	}
+	// Some encoders count the frame of the tag, too.
+	cut := there+1 < tag.frames || tag.frames == 0 && frames.cut
+	s.end = there * mp3Samples
+	if tag.gapless && tag.delay+tag.padding < s.end {
+		s.skip = tag.delay + mp3Delay
+		if !cut && tag.frames > 0 {
+			s.end = tag.frames*mp3Samples - tag.padding + mp3Delay // its delay brings the decoder's sound nearer to the end
+		}
 	} else {
 		s.in.Warnings = append(s.in.Warnings, "the MP3 file does not say how much its encoder put before the sound: times may be about 25 ms late")
 	}
-	s.in.Duration = framesTime(total, h.rate)
-	return s, nil
-}
-
-func (s *mp3Source) info() Info    { return s.in }
-func (s *mp3Source) channels() int { return s.in.Channels }
-func (s *mp3Source) close() error  { return nil }
-
-func (s *mp3Source) read(dst []float32) (int, error) {
-	if s.dec == nil {
-		dec, err := mp3.NewDecoder(s.frames)
-		if err != nil {
-			return 0, s.why(err)
-		}
-		s.dec = dec
+	s.in.Duration = framesTime(max(min(s.end, there*mp3Samples)-s.skip, 0), h.rate)
+	loss := Guessed
+	if exact {
+		loss = Silenced
 	}
-	const frame = 4 // bytes: the library gives 16-bit stereo, mono too
-	for s.left != 0 {
-		want := len(dst) / s.in.Channels
-		if s.left > 0 {
-			want = int(min(int64(want), s.left))
-		}
-		if cap(s.bytes) < want*frame {
-			s.bytes = make([]byte, want*frame)
-		}
-		n, err := io.ReadFull(s.dec, s.bytes[:want*frame])
-		got := n / frame
-		b := s.bytes[:got*frame]
-		if drop := min(int64(got), s.skip); drop > 0 {
-			s.skip -= drop
-			b = b[drop*frame:]
-			got -= int(drop)
-		}
-		for i := range got {
-			l, r := int16(binary.LittleEndian.Uint16(b[i*frame:])), int16(binary.LittleEndian.Uint16(b[i*frame+2:]))
-			if s.in.Channels == 1 {
-				dst[i] = float32(l) / (1 << 15)
-			} else {
-				dst[2*i], dst[2*i+1] = float32(l)/(1<<15), float32(r)/(1<<15)
-			}
-		}
-		if s.left > 0 {
-			s.left -= int64(got)
-		}
-		if err != nil {
-			if err = s.why(err); errors.Is(err, io.EOF) && s.left > mp3Delay {
-				err = errors.New("the MP3 decoder gave less sound than the frames hold")
-			}
-			return got * s.in.Channels, err
-		}
-		if got > 0 {
-			return got * s.in.Channels, nil
-		}
-	}
-	// Read the frames to their end, for damage there would mean that sound is missing.
-	if _, err := io.Copy(io.Discard, s.frames); err != nil {
-		return 0, err
-	}
-	return 0, s.why(io.EOF)
-}
-
-// why prefers what the walk over the frames found to what the library made of it.
-func (s *mp3Source) why(err error) error {
-	if s.frames.err != nil && !errors.Is(s.frames.err, io.EOF) {
-		return s.frames.err
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return io.EOF
-	}
-	return err
-}
-
-// mp3Frames gives the bytes of the whole frames of a file, without tags and without the frame that holds the tag.
-type mp3Frames struct {
-	r     *bufio.Reader
-	left  int64 // bytes of the file after what r gave
-	first mp3Header
-	tag   mp3Tag
-	count int64  // frames given
-	frame []byte // of the current frame, what is not yet given
-	buf   []byte
-	err   error // sticky
-}
-
-func newMP3Frames(r io.ReadSeeker, size int64) (*mp3Frames, error) {
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	f := &mp3Frames{r: bufio.NewReaderSize(r, 1<<16), left: size}
-	for { // tags may follow each other
-		b, err := f.r.Peek(10)
-		if err != nil {
-			return nil, errors.New("the MP3 file holds no sound")
-		}
-		n, ok := id3Size(b)
-		if !ok {
-			break
-		}
-		if n >= f.left {
-			return nil, fmt.Errorf("the ID3 tag claims %d bytes of the %d that are left", n, f.left)
-		}
-		if _, err := io.CopyN(io.Discard, f.r, n); err != nil {
+	before := int64(0) // frames lost before this hole
+	for _, hole := range holes {
+		from := hole.at + before
+		if err := s.damage.add(s.time(from), s.time(from+hole.frames+hole.muted), loss); err != nil {
 			return nil, err
 		}
-		f.left -= n
+		before += hole.frames
+		s.lost = append(s.lost, hole.frames)
 	}
-	// Encoders may leave zeros between the tag and the first frame.
-	for skipped := 0; ; skipped++ {
-		b, err := f.r.Peek(4)
-		if err != nil || skipped > 1<<20 {
-			return nil, errors.New("the MP3 file holds no sound")
+	if cut {
+		if err := s.damage.add(s.in.Duration, max(s.in.Duration, s.time(tag.frames)), CutOff); err != nil {
+			return nil, err
 		}
-		if b[0] != 0 {
-			break
-		}
-		f.r.Discard(1)
-		f.left--
 	}
-	b, _ := f.r.Peek(4)
-	h, ok := parseMP3Header(b)
-	if !ok {
-		return nil, unsupported{"what follows the ID3 tag"}
-	}
-	f.first = h
-	if err := f.next(); err != nil {
-		return nil, err
-	}
-	if tag, ok := parseMP3Tag(f.frame, h); ok {
-		f.tag, f.frame, f.count = tag, nil, 0
-	}
-	return f, nil
+	s.frames, err = newMP3Frames(r, size)
+	return s, err
 }
 
-func (f *mp3Frames) Read(p []byte) (int, error) {
-	for len(f.frame) == 0 {
-		if f.err != nil {
-			return 0, f.err
-		}
-		f.err = f.next()
-	}
-	n := copy(p, f.frame)
-	f.frame = f.frame[n:]
-	return n, nil
+// time is the stream time at which a frame begins.
+func (s *mp3Source) time(frame int64) time.Duration {
+	return framesTime(max(frame*mp3Samples-s.skip, 0), s.in.SampleRate)
 }
 
-// next reads the next whole frame.
-func (f *mp3Frames) next() error {
-	if f.left < 4 || f.atTrailer() {
-		if f.count < f.tag.frames {
-			return fmt.Errorf("the MP3 file ends here, but its header promises %s", clock(framesTime(f.tag.frames*int64(f.first.samples), f.first.rate)))
+func (s *mp3Source) info() Info                   { return s.damage.put(s.in) }
+func (s *mp3Source) channels() int                { return s.in.Channels }
+func (s *mp3Source) close() error                 { return nil }
+func (s *mp3Source) survey(context.Context) error { return nil } // opening told all there is
+
+func (s *mp3Source) read(dst []float32) (int, error) {
+	for len(s.pending) == 0 {
+		if err := s.next(); err != nil {
+			return 0, err
 		}
-		return io.EOF
 	}
-	b, err := f.r.Peek(4)
-	if err != nil {
-		return cut(err)
+	count := min(len(dst)/s.in.Channels, len(s.pending)/mp3Stereo)
+	for i := range count {
+		l, r := int16(binary.LittleEndian.Uint16(s.pending[i*mp3Stereo:])), int16(binary.LittleEndian.Uint16(s.pending[i*mp3Stereo+2:]))
+		if s.in.Channels == 1 {
+			dst[i] = float32(l) / (1 << 15)
+		} else {
+			dst[2*i], dst[2*i+1] = float32(l)/(1<<15), float32(r)/(1<<15)
+		}
 	}
-	h, ok := parseMP3Header(b)
+	s.pending = s.pending[count*mp3Stereo:]
+	return count * s.in.Channels, nil
+}
+
+const (
+	mp3Samples = 1152 // of a frame, each channel
+	mp3Stereo  = 4    // bytes of a sample in two channels
+)
+
+// next puts the sound of one frame, or as much silence, into pending.
+func (s *mp3Source) next() error {
+	if s.sound == nil {
+		s.sound = make([]byte, mp3Samples*mp3Stereo)
+	}
 	switch {
-	case !ok:
-		return errors.New("there is something that is not MP3 here")
-	case !h.compatible(f.first):
-		return errors.New("the MP3 stream changes its sample rate or channels here")
-	case int64(h.bytes) > f.left:
-		return errors.New("the file is cut off within an MP3 frame")
+	case s.silent > 0:
+		s.silent--
+		clear(s.sound)
+	case s.held != nil:
+		if err := s.decode(s.held); err != nil {
+			return err
+		}
+		s.held = nil
+	default:
+		frame, skipped, err := s.frames.next()
+		if err != nil {
+			return err
+		}
+		s.held = frame
+		if skipped > 0 && len(s.lost) > 0 {
+			s.silent, s.lost = s.lost[0], s.lost[1:]
+			s.dec = nil // what it remembers is of before the hole
+		}
+		return nil
 	}
-	if cap(f.buf) < h.bytes {
-		f.buf = make([]byte, h.bytes)
-	}
-	f.frame = f.buf[:h.bytes]
-	if _, err := io.ReadFull(f.r, f.frame); err != nil {
-		f.frame = nil
-		return cut(err)
-	}
-	f.left -= int64(h.bytes)
-	f.count++
+	from := min(max(s.skip-s.at, 0), mp3Samples)
+	to := max(min(s.end-s.at, mp3Samples), from)
+	s.at += mp3Samples
+	s.pending = s.sound[from*mp3Stereo : to*mp3Stereo]
 	return nil
 }
 
-// atTrailer reports whether tags or zeros fill the rest of the file.
-func (f *mp3Frames) atTrailer() bool {
-	b, _ := f.r.Peek(int(min(f.left, 11)))
-	for _, magic := range []string{"TAG", "APETAGEX", "LYRICSBEGIN", "ID3", "3DI"} {
-		if bytes.HasPrefix(b, []byte(magic)) {
-			return true
+// decode decodes one frame, or gives silence for one that does not decode.
+func (s *mp3Source) decode(frame []byte) error {
+	if s.frames.muted {
+		muteMP3(frame, s.frames.first)
+	}
+	s.feed.Reset(frame)
+	if err := s.decodeFed(); err == nil {
+		return nil
+	}
+	s.dec = nil
+	clear(s.sound)
+	frames := s.at / mp3Samples
+	return s.damage.add(s.time(frames), s.time(frames+1), Silenced)
+}
+
+// decodeFed has the library decode the frame in feed. It breaks with a panic on some damaged ones.
+func (s *mp3Source) decodeFed() (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked("mp3", v)
+		}
+	}()
+	if s.dec == nil {
+		if s.dec, err = mp3.NewDecoder(&s.feed); err != nil {
+			return err
 		}
 	}
-	if b, _ = f.r.Peek(int(min(f.left, 4096))); len(b) > 0 {
-		return len(bytes.TrimLeft(b, "\x00")) == 0
-	}
-	return false
+	_, err = io.ReadFull(s.dec, s.sound)
+	return err
 }

@@ -1,12 +1,12 @@
 package media
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"math"
-	"slices"
+	"time"
 
 	"github.com/pion/opus"
 
@@ -24,12 +24,12 @@ type opusSource struct {
 	dec     opus.Decoder
 	gain    float32
 	preSkip int64
-	base    int64     // granule position before the first packet; -1 until it is known
-	at      int64     // samples from base to the next one to be given
-	end     int64     // where the last page says that the sound ends, from base; -1 until it is read
-	packets [][]byte  // of the current page, not yet decoded
-	silence int64     // samples to be given before these
-	holes   holes     // what was silenced
+	base    int64    // granule position before the first packet; -1 until it is known
+	at      int64    // samples from base to the next one to be given
+	end     int64    // where the last page says that the sound ends, from base; -1 until it is read
+	packets [][]byte // of the current page, not yet decoded
+	silence int64    // samples to be given before these
+	damage  damages
 	buf     []float32 // one packet
 	pending []float32
 }
@@ -40,7 +40,7 @@ const maxGranule = 10 * 365 * 86400 * opusRate
 // maxOpusSamples is the longest packet, at opusRate: 120 ms.
 const maxOpusSamples = 5760
 
-func openOpus(r io.ReadSeeker, size int64) (source, error) {
+func openOpus(r io.ReadSeeker, size int64, strict bool) (source, error) {
 	damaged := func(err error) error { return &problem.Error{Err: err, Fix: fixDamaged} }
 	last, err := lastPage(r, size)
 	if err != nil {
@@ -49,7 +49,7 @@ func openOpus(r io.ReadSeeker, size int64) (source, error) {
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	s := &opusSource{base: -1, end: -1, buf: make([]float32, 2*maxOpusSamples)}
+	s := &opusSource{base: -1, end: -1, damage: damages{strict: strict}, buf: make([]float32, 2*maxOpusSamples)}
 	s.ogg.pages = newOggPages(r)
 	page, err := s.ogg.next()
 	if err != nil {
@@ -103,18 +103,37 @@ func openOpus(r io.ReadSeeker, size int64) (source, error) {
 	}
 	s.in.Duration = framesTime(max(last.granule-s.base-s.preSkip, 0), opusRate)
 	if !last.last {
-		s.in.Warnings = append(s.in.Warnings, fmt.Sprintf("the file is cut off at %s: what followed is missing", clock(s.in.Duration)))
+		if err := s.damage.add(s.in.Duration, s.in.Duration, CutOff); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-func (s *opusSource) info() Info {
-	in := s.in
-	in.Missing = s.holes.list
-	if text := s.holes.String(); text != "" {
-		in.Warnings = append(slices.Clone(in.Warnings), text)
+func (s *opusSource) info() Info { return s.damage.put(s.in) }
+
+// survey goes over the pages: packets say how long they are without being decoded.
+func (s *opusSource) survey(ctx context.Context) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		s.at += s.silence
+		for _, p := range s.packets {
+			s.at += opusSamples(p)
+		}
+		s.silence, s.packets = 0, nil
+		if err := s.page(); errors.Is(err, io.EOF) {
+			ends := s.at
+			if s.end >= 0 {
+				ends = min(ends, s.end)
+			}
+			s.in.Duration = framesTime(max(ends-s.preSkip, 0), opusRate)
+			return nil
+		} else if err != nil {
+			return err
+		}
 	}
-	return in
 }
 
 func (s *opusSource) channels() int { return s.in.Channels }
@@ -162,16 +181,20 @@ func (s *opusSource) take(page oggPacketPage) error {
 			n := opusSamples(s.packets[0])
 			gap = (gap + n - 1) / n * n
 		}
-	} else if gap < 0 {
-		return fmt.Errorf("the clock of the Opus stream goes back here, from %s to %s",
-			clock(framesTime(s.at+holds, opusRate)), clock(framesTime(max(ends, 0), opusRate)))
+	} else if gap < 0 { // the clock was set back: go on as if it ran through
+		s.base += gap
+		return s.damage.add(s.time(s.at), s.time(s.at), Closed)
 	}
 	if gap <= 0 {
 		return nil
 	}
 	s.silence = gap
-	from := framesTime(max(s.at-s.preSkip, 0), opusRate)
-	return s.holes.add(from, framesTime(max(s.at+gap-s.preSkip, 0), opusRate))
+	return s.damage.add(s.time(s.at), s.time(s.at+gap), Silenced)
+}
+
+// time is the stream time of a sample, counted from base.
+func (s *opusSource) time(sample int64) time.Duration {
+	return framesTime(max(sample-s.preSkip, 0), opusRate)
 }
 
 // next puts the sound of one packet, or as much silence, into pending.
@@ -184,27 +207,44 @@ func (s *opusSource) next() error {
 		return nil
 	}
 	if len(s.packets) == 0 {
-		page, err := s.ogg.next()
-		var u unsupported
-		if errors.As(err, &u) {
-			return &problem.Error{Err: err, Fix: "save it as one stream with ffmpeg -i IN OUT.flac"}
-		}
-		if err != nil {
-			return err // io.EOF included
-		}
-		return s.take(page)
+		return s.page()
 	}
 	packet := s.packets[0]
 	s.packets = s.packets[1:]
-	n, err := s.dec.DecodeToFloat32(packet, s.buf)
-	if err != nil {
-		return fmt.Errorf("an Opus packet does not decode: %w", err)
+	samples := opusSamples(packet)
+	if !s.decode(packet, samples) {
+		clear(s.buf[:samples*int64(s.in.Channels)])
+		if err := s.damage.add(s.time(s.at), s.time(s.at+samples), Silenced); err != nil {
+			return err
+		}
 	}
-	if want := opusSamples(packet); int64(n) != want {
-		return fmt.Errorf("an Opus packet gives %d samples where its header promises %d", n, want)
-	}
-	s.give(int64(n))
+	s.give(samples)
 	return nil
+}
+
+// page takes the next page.
+func (s *opusSource) page() error {
+	page, err := s.ogg.next()
+	var u unsupported
+	if errors.As(err, &u) {
+		return &problem.Error{Err: err, Fix: "save it as one stream with ffmpeg -i IN OUT.flac"}
+	}
+	if err != nil {
+		return err // io.EOF included
+	}
+	return s.take(page)
+}
+
+// decode puts the samples of a packet into buf, and says whether they are those that its first bytes promise. The library
+// breaks with a panic on some damaged packets.
+func (s *opusSource) decode(packet []byte, samples int64) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	n, err := s.dec.DecodeToFloat32(packet, s.buf)
+	return err == nil && int64(n) == samples
 }
 
 // give makes the n samples in buf pending, without what the header and the last page say is not sound.

@@ -15,8 +15,10 @@ type source interface {
 	info() Info
 	channels() int // interleaved channels that read gives
 	// read fills dst with whole frames of interleaved samples and returns how many samples; io.EOF, with or after the
-	// last samples, is the proper end, and any other error means that the recording is damaged at this point.
+	// last samples, is the end of what can be decoded, and any other error means that nothing more can be.
 	read(dst []float32) (int, error)
+	// survey goes to the end instead of reading, without decoding where that can be, and leaves info as it is then.
+	survey(ctx context.Context) error
 	close() error
 }
 
@@ -33,6 +35,16 @@ func guarded(src source, dst []float32) (n int, err error) {
 		}
 	}()
 	return src.read(dst)
+}
+
+// surveyed is src.survey with a panic of a decoder turned into an error.
+func surveyed(ctx context.Context, src source) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(src.info().Codec, v)
+		}
+	}()
+	return src.survey(ctx)
 }
 
 // panicked describes a decoder library's panic on bad input.
@@ -83,7 +95,7 @@ func openSource(ctx context.Context, path string, opt Options, probing bool) (so
 		if opt.Decoder == PureGo {
 			return nil, nil, &problem.Error{Err: err, Fix: "let ffmpeg decode it: choose the Auto decoder"}
 		}
-		src, ferr := openFFmpeg(ctx, path, stat.Size(), opt, probing)
+		src, ferr := openFFmpeg(ctx, path, stat.Size(), kind, opt, probing)
 		var missing *missingFFmpeg
 		if errors.As(ferr, &missing) {
 			return nil, nil, &problem.Error{Err: fmt.Errorf("%v, and %w", u, ferr), Fix: installFFmpeg()}
@@ -91,7 +103,7 @@ func openSource(ctx context.Context, path string, opt Options, probing bool) (so
 		return src, nil, ferr
 	}
 	file.Close()
-	src, err := openFFmpeg(ctx, path, stat.Size(), opt, probing)
+	src, err := openFFmpeg(ctx, path, stat.Size(), kind, opt, probing)
 	var missing *missingFFmpeg
 	if errors.As(err, &missing) {
 		return nil, nil, &problem.Error{Err: err, Fix: installFFmpeg()}
@@ -111,13 +123,13 @@ func openGo(r io.ReadSeeker, size int64, k kind, opt Options) (src source, err e
 	}
 	switch k {
 	case kindWAV:
-		src, err = openWAV(r, size)
+		src, err = openWAV(r, size, opt.Strict)
 	case kindFLAC:
-		src, err = openFLAC(r, size)
+		src, err = openFLAC(r, size, opt.Strict)
 	case kindMP3:
-		src, err = openMP3(r, size)
+		src, err = openMP3(r, size, opt.Strict)
 	case kindOpus:
-		src, err = openOpus(r, size)
+		src, err = openOpus(r, size, opt.Strict)
 	default:
 		return nil, unsupported{k.String()}
 	}

@@ -2,6 +2,7 @@ package media
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 // wavSource reads RIFF WAVE, RF64 and BW64 with integer or float PCM.
 type wavSource struct {
 	in     Info
+	damage damages // a cut end: samples have no checksum
 	r      *bufio.Reader
 	bytes  int // of a sample
 	float  bool
@@ -21,9 +23,12 @@ type wavSource struct {
 	buffer []byte
 }
 
+// unknownLength is the least length that stands for none: programs that cannot know it write this much or more.
+const unknownLength = 0x7fff_f000
+
 // openWAV reads the headers up to the sound. See Microsoft's "Multiple channel audio data and WAVE files" and EBU
 // Tech 3306 for RF64.
-func openWAV(r io.ReadSeeker, size int64) (source, error) {
+func openWAV(r io.ReadSeeker, size int64, strict bool) (source, error) {
 	var head [12]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, errors.New("the WAV header is cut off")
@@ -71,25 +76,24 @@ func openWAV(r io.ReadSeeker, size int64) (source, error) {
 			if s == nil {
 				return nil, errors.New("the WAV file has no fmt chunk before its data")
 			}
-			streamed := n == math.MaxUint32 && riff == math.MaxUint32 && ds64Data < 0
 			if ds64Data >= 0 && n == math.MaxUint32 {
 				n = ds64Data
 			}
 			have := max(size-at, 0)
 			frame := int64(s.bytes * s.in.Channels)
+			s.damage.strict = strict
 			switch {
-			case streamed:
-				// A program that wrote to a pipe could not go back to fill in the lengths.
+			case ds64Data < 0 && n >= unknownLength, n == 0 && riff <= at-8:
+				// A program that wrote to a pipe could not go back to fill in the lengths, and one that was killed did not.
 				s.in.Warnings = append(s.in.Warnings, "the WAV header gives no length: reading to the end of the file")
 				n = have
-			case n > have:
-				return nil, &problem.Error{
-					At:  clock(framesTime(have/frame, s.in.SampleRate)),
-					Err: fmt.Errorf("the WAV file ends here, but its header promises %s (%d of %d bytes of sound are there)", clock(framesTime(n/frame, s.in.SampleRate)), have, n),
-					Fix: fixDamaged,
+			case n > have && have >= frame:
+				if err := s.damage.add(framesTime(have/frame, s.in.SampleRate), framesTime(n/frame, s.in.SampleRate), CutOff); err != nil {
+					return nil, err
 				}
+				n = have
 			}
-			if n < frame {
+			if min(n, have) < frame {
 				return nil, &problem.Error{Err: errors.New("the WAV file holds no sound"), Fix: "check how it was recorded"}
 			}
 			if n%frame != 0 {
@@ -152,9 +156,10 @@ func parseWAVFormat(b []byte) (*wavSource, error) {
 	return s, nil
 }
 
-func (s *wavSource) info() Info    { return s.in }
-func (s *wavSource) channels() int { return s.in.Channels }
-func (s *wavSource) close() error  { return nil }
+func (s *wavSource) info() Info                   { return s.damage.put(s.in) }
+func (s *wavSource) survey(context.Context) error { return nil } // opening told all there is
+func (s *wavSource) channels() int                { return s.in.Channels }
+func (s *wavSource) close() error                 { return nil }
 
 func (s *wavSource) read(dst []float32) (int, error) {
 	if s.left == 0 {
