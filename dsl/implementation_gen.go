@@ -4,8 +4,8 @@ package dsl
 
 // implementations holds the digest of the code behind each verb.
 var implementations = map[string]string{
-	"load":        "e94b446c5d17d985d28b24e760e3b693b4632e7c5442ea87a14dae26fc8e1df5",
-	"transcribe":  "72ed6d2a4b069710c85c2fd29f52579b8db8f8c4bfcadd53da1c5bacb386b696",
+	"load":        "dbbc87db6ae0074687a15d73b0a7c144deaa6e1beea4de3452923bc4bac47142",
+	"transcribe":  "ac05c1171bf27d3c3e10d57d0026fac9ffe7839437d925974238e2529f896600",
 	"align":       "ae731aa01bc58629e7d2e5788350a86b26fa131ff44ed6e98f93a5123c718a2b",
 	"filter":      "b7b5a602ac717306bbfa9132f9215fdabb877e56eca1daff65fdfd08c9e16990",
 	"dataset":     "9b7087962d90a337664c88229fb947c75153c2656402fa2703b42b4fa0b1c56e",

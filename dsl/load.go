@@ -50,11 +50,22 @@ type Recording struct {
 	Channels   int         `json:"channels"`
 	Track      int         `json:"track"`
 	Channel    int         `json:"channel,omitempty"` // the one heard, counted from 1; 0: the mean of all
+	Damage     []Damage    `json:"damage,omitempty"`  // what could not be decoded: the first 1000 stretches
+	Strict     bool        `json:"strict,omitempty"`  // damage that only decoding finds is an error, too
+}
+
+// Damage is a stretch of a recording that could not be decoded. Loss says what stands for it: "silenced", silence of its
+// length; "guessed", silence of about its length; "closed", nothing, since its length is not known and ToMS is FromMS; or
+// "cut off", where the recording ends at FromMS and promises to go on until ToMS.
+type Damage struct {
+	FromMS int64  `json:"from_ms"`
+	ToMS   int64  `json:"to_ms"`
+	Loss   string `json:"loss"`
 }
 
 // listen says what of the recording is heard.
 func (r Recording) listen() media.Options {
-	return media.Options{Track: r.Track, Channel: media.Channel(r.Channel)}
+	return media.Options{Track: r.Track, Channel: media.Channel(r.Channel), Strict: r.Strict}
 }
 
 // Duration is how long the recording is.
@@ -153,7 +164,8 @@ func TrackLanguage(code string) LoadOption {
 // own. Without it the mean of all channels is heard.
 func Channel(n int) LoadOption { return loadOption(func(o *loadOptions) { o.Channel = n }) }
 
-// Strict makes a malformed record in a chat log an error. Without it such records are counted, shown and left out.
+// Strict makes a malformed record in a chat log an error, and damage in a recording. Without it such records are counted,
+// shown and left out, and what can be decoded of the recording is: silence stands for the rest, and is named.
 func Strict() LoadOption { return loadOption(func(o *loadOptions) { o.Strict = true }) }
 
 // ChatShift moves every message by d, after all that was inferred about the log's clock.
@@ -291,14 +303,17 @@ func (s *Session) load(f found, o loadOptions, without forgotten) (loaded, error
 const messagesFile = "messages.parquet"
 
 func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, without forgotten, inputs map[string]memo.File) error {
-	info, err := media.ProbeWith(ctx, f.recording, media.Options{Track: o.Track, Language: o.Language, Channel: media.Channel(o.Channel)})
+	info, err := media.Survey(ctx, f.recording, media.Options{Track: o.Track, Language: o.Language, Channel: media.Channel(o.Channel), Strict: o.Strict})
 	if err != nil {
 		return err
 	}
 	stream := Stream{ID: f.id, Warnings: info.Warnings, Recording: Recording{
 		SHA256: inputs["recording"].Digest, Bytes: inputs["recording"].Size, Container: info.Container, Codec: info.Codec,
-		DurationMS: info.Duration.Milliseconds(), SampleRate: info.SampleRate, Channels: info.Channels, Track: info.Track, Channel: o.Channel,
+		DurationMS: info.Duration.Milliseconds(), SampleRate: info.SampleRate, Channels: info.Channels, Track: info.Track, Channel: o.Channel, Strict: o.Strict,
 	}}
+	for _, d := range info.Damage {
+		stream.Recording.Damage = append(stream.Recording.Damage, Damage{d.From.Milliseconds(), d.To.Milliseconds(), string(d.Loss)})
+	}
 	if n := len(info.Tracks); n > 1 && o.Track == 0 && o.Language == "" {
 		stream.Warnings = append(stream.Warnings, fmt.Sprintf("the recording has %d audio tracks and the first is taken: choose another by Track or TrackLanguage: %s",
 			n, media.ListTracks(info.Tracks)))

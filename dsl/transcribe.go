@@ -175,7 +175,7 @@ type transcriptFacts struct {
 	Words    int            `json:"words"`
 	Segments int            `json:"segments"`
 	Withheld map[string]int `json:"withheld,omitempty"` // words by gate
-	Warnings []string       `json:"warnings,omitempty"` // what decoding found that [Load] could not see, such as missing sound
+	Warnings []string       `json:"warnings,omitempty"` // what only decoding found, such as a packet that is whole and does not decode
 }
 
 func (f transcriptFacts) withheldText() string {
@@ -214,6 +214,9 @@ func (s *Session) transcribe(l loaded, o speech.Options, engine string) (memo.Ma
 		With("options", plain).With("engine", engine)
 	if c := l.info.Recording.Channel; c != 0 {
 		step = step.With("channel", c)
+	}
+	if l.info.Recording.Strict {
+		step = step.With("strict", true)
 	}
 	if o.VAD != nil {
 		step = step.With("vad", identityOf(*o.VAD))

@@ -168,6 +168,7 @@ func init() {
 				"Condition":        reflect.TypeFor[p0.Condition](),
 				"Config":           reflect.TypeFor[p0.Config](),
 				"Conversation":     reflect.TypeFor[p0.Conversation](),
+				"Damage":           reflect.TypeFor[p0.Damage](),
 				"Data":             reflect.TypeFor[p0.Data](),
 				"DatasetOption":    reflect.TypeFor[p0.DatasetOption](),
 				"EngineOption":     reflect.TypeFor[p0.EngineOption](),
