@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"banter/internal/cellsplit"
+	"banter/internal/misspelt"
 )
 
 // entity is a name that cells have declared: a variable, function, method, type or constant.
@@ -367,6 +368,18 @@ func (c *checking) run(info *types.Info, decls []ast.Decl) {
 	file := &ast.File{Name: &ast.Ident{Name: "main"}, Decls: slices.Concat(importDecls(c.imports), importDecls(c.typeImports), decls)}
 	types.NewChecker(&conf, c.e.fset, c.e.pkg, info).Files([]*ast.File{file})
 	c.errs = mergeErrors(c.errs)
+	c.e.guess(c.errs, misspelt.Checked{Files: []*ast.File{file}, Info: info, Scope: c.e.pkg.Scope(), Also: c.sayable})
+}
+
+// sayable lists the names of the prelude and of imported packages.
+func (c *checking) sayable() []string {
+	known := sortedKeys(c.imports)
+	for _, path := range c.e.options.Prelude {
+		if lib, err := c.e.importer.Import(path); err == nil {
+			known = append(known, slices.DeleteFunc(lib.Scope().Names(), func(n string) bool { return !token.IsExported(n) })...)
+		}
+	}
+	return known
 }
 
 // quiet reports whether the checker minds something that is fine in a cell: an import or a variable of the cell that is not

@@ -30,6 +30,8 @@ type Completion struct {
 	Kind      string // "function", "method", "field", "variable", "type", "constant", "package", "keyword", "path"
 	Signature string
 	Doc       string
+
+	obj types.Object // what it names; nil for keywords and paths
 }
 
 // Documentation describes a name.
@@ -53,7 +55,7 @@ func (d Documentation) Text() string {
 }
 
 // Complete offers what could stand at a byte offset of src: members after a dot, file paths inside a string given to
-// Load, and names elsewhere.
+// Load, and names elsewhere. Inside a call, what the parameter takes comes first.
 func (e *Evaluator) Complete(src string, cursor int) Completions {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -71,6 +73,7 @@ func (e *Evaluator) Complete(src string, cursor int) Completions {
 	if start > 0 && src[start-1] == '.' {
 		operand := operandBefore(src, start-1)
 		out.Items = e.members(scope, operand, prefix)
+		e.fitting(scope, src, start, out.Items)
 		return out
 	}
 	add := func(obj types.Object, name string) {
@@ -96,6 +99,7 @@ func (e *Evaluator) Complete(src string, cursor int) Completions {
 			out.Items = append(out.Items, Completion{Text: t.String(), Kind: "keyword"})
 		}
 	}
+	e.fitting(scope, src, start, out.Items)
 	return out
 }
 
@@ -113,7 +117,7 @@ func (e *Evaluator) Inspect(src string, cursor int) (Documentation, bool) {
 		start--
 	}
 	if start == end { // inside an argument list: the function called
-		if i := callBefore(src, cursor); i >= 0 {
+		if i, _, ok := callAround(src, cursor); ok {
 			end = i
 			start = end
 			for start > 0 && identByte(src[start-1]) {
@@ -301,7 +305,7 @@ func (e *Evaluator) member(scope *types.Package, operand, name string) (types.Ob
 
 func (e *Evaluator) completion(obj types.Object, name string) Completion {
 	d := e.document(obj, "")
-	return Completion{Text: name, Kind: kindOf(obj), Signature: d.Signature, Doc: firstSentence(d.Doc)}
+	return Completion{Text: name, Kind: kindOf(obj), Signature: d.Signature, Doc: firstSentence(d.Doc), obj: obj}
 }
 
 func kindOf(obj types.Object) string {
@@ -454,25 +458,6 @@ func operandBefore(src string, dot int) string {
 		break
 	}
 	return strings.TrimSpace(src[i:dot])
-}
-
-// callBefore is the offset of the parenthesis whose argument list holds cursor, or -1.
-func callBefore(src string, cursor int) int {
-	depth := 0
-	for i := cursor - 1; i >= 0; i-- {
-		switch src[i] {
-		case ')', ']', '}':
-			depth++
-		case '[', '{':
-			depth--
-		case '(':
-			if depth == 0 {
-				return i
-			}
-			depth--
-		}
-	}
-	return -1
 }
 
 // insideString reports whether cursor stands inside a string literal that is an argument of Load, or of an option

@@ -3,12 +3,18 @@ package cell
 import (
 	"errors"
 	"fmt"
+	"go/ast"
 	"go/scanner"
 	"go/token"
 	"go/types"
+	"path"
+	"slices"
 	"sort"
 	"strings"
 	"unicode/utf8"
+
+	"banter/internal/misspelt"
+	"banter/internal/symbols"
 )
 
 // Diagnostic is one fault of a cell, found before it ran.
@@ -133,6 +139,23 @@ func refuse(pos token.Pos, format string, args ...any) {
 	panic(&refusal{pos, "banter cannot run " + fmt.Sprintf(format, args...)})
 }
 
+// guess remembers what was meant by the names that the checker does not know, to be said with them.
+func (e *Evaluator) guess(errs []error, c misspelt.Checked) {
+	for _, err := range errs {
+		te, ok := err.(types.Error)
+		if !ok {
+			continue
+		}
+		name, _ := strings.CutPrefix(te.Msg, "undefined: ")
+		packages := slices.DeleteFunc(symbols.Paths(), func(p string) bool { return path.Base(p) != name })
+		if len(packages) > 0 && slices.ContainsFunc(c.Files, func(f *ast.File) bool { return qualifies(f, te.Pos) }) {
+			e.guesses[te.Pos] = fmt.Sprintf(" (is import \"%s\" missing?)", strings.Join(packages, `" or "`))
+		} else if hint := misspelt.Ask(c.Meant(te)); hint != "" {
+			e.guesses[te.Pos] = hint
+		}
+	}
+}
+
 // diagnose turns faults of the parser, the checker and the lowering into an *Error.
 func (e *Evaluator) diagnose(errs ...error) error {
 	var out Error
@@ -150,7 +173,7 @@ func (e *Evaluator) diagnose(errs ...error) error {
 				add(se.Pos, se.Msg)
 			}
 		case errors.As(err, &te):
-			add(e.fset.Position(te.Pos), te.Msg)
+			add(e.fset.Position(te.Pos), te.Msg+e.guesses[te.Pos])
 		case errors.As(err, &r):
 			add(e.fset.Position(r.pos), r.msg)
 		case errors.As(err, &y):

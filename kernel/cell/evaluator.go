@@ -59,7 +59,8 @@ type Evaluator struct {
 	texts       map[*token.File]string
 	pageNumbers map[page]int // of cells, in the line numbers that the interpreter sees
 	pages       []page
-	sources     map[string][]string // by cell name: its lines
+	sources     map[string][]string  // by cell name: its lines
+	guesses     map[token.Pos]string // what may have been meant by a name that nothing declares
 	entities    map[string]*entity
 	next        map[string]*entity // entities as they will be once the cell being lowered has run
 	typeSpecs   map[string]*ast.TypeSpec
@@ -116,6 +117,7 @@ func (e *Evaluator) reset() error {
 	e.pageNumbers, e.pages = map[page]int{}, []page{{}}
 	e.texts = map[*token.File]string{}
 	e.sources = map[string][]string{}
+	e.guesses = map[token.Pos]string{}
 	e.entities = map[string]*entity{}
 	e.next = nil
 	e.typeSpecs = map[string]*ast.TypeSpec{}

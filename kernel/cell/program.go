@@ -9,6 +9,8 @@ import (
 	"go/types"
 	"slices"
 	"strings"
+
+	"banter/internal/misspelt"
 )
 
 // RunProgram runs an ordinary file of package main: it is type-checked, lowered and interpreted with the guarantees
@@ -54,7 +56,17 @@ func (e *Evaluator) prepareProgram(filename, src string) (p *prepared, err error
 	conf := types.Config{Importer: e.importer, GoVersion: "go1.26", Sizes: types.SizesFor("gc", "amd64"), Error: func(err error) { errs = append(errs, err) }}
 	pkg, _ := conf.Check("main", e.fset, []*ast.File{f}, info)
 	if len(errs) > 0 {
-		return nil, e.diagnose(mergeErrors(errs)...)
+		errs = mergeErrors(errs)
+		e.guess(errs, misspelt.Checked{Files: []*ast.File{f}, Info: info, Scope: pkg.Scope(), Also: func() []string {
+			var names []string
+			for _, s := range f.Imports {
+				if name, err := e.importName(s); err == nil {
+					names = append(names, name)
+				}
+			}
+			return names
+		}})
+		return nil, e.diagnose(errs...)
 	}
 	if id := embedded(f, info); id != nil {
 		return nil, e.diagnose(&refusal{id.Pos(), fmt.Sprintf("banter cannot run this program: %s holds files that only the compiler embeds, and may be given to dsl.Source alone", id.Name)})

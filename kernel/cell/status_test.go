@@ -162,6 +162,80 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+// TestFittingComesFirst completes arguments: what the parameter takes is offered before all else.
+func TestFittingComesFirst(t *testing.T) {
+	e := newEvaluator(t, "banter/dsl")
+	runs(t, e, "var streams Streams\nvar pairs Pairs\nvar rows Rows\nvar longer = func(p Pair) bool { return true }\nfunc half(x float64) float64 { return x / 2 }\nthreshold := 0.5")
+	for src, want := range map[string]struct{ first, later []string }{
+		"Transcribe(streams, ":                  {[]string{"Language", "Model", "VAD"}, []string{"Rank", "Load", "streams", "append"}},
+		"Transcribe(":                           {[]string{"Load", "streams"}, []string{"pairs", "VAD"}},
+		"Transcribe(streams, Model(\"a,b(\"), ": {[]string{"VAD"}, []string{"Rank"}},
+		"x := Transcribe(streams, V":            {[]string{"VAD"}, nil},
+		"Load(\"vods\", Ch":                     {[]string{"Channel", "ChatEmotes", "ChatMap", "ChatStart"}, []string{"ChatOption", "Chart", "ChatLog"}},
+		"Train(rows, LoRA(Rank(8), ":            {[]string{"Alpha", "Rank", "Targets"}, []string{"Epochs", "Seed"}},
+		"Train(rows, LoRA(Rank(8)), ":           {[]string{"Base", "LoRA", "Seed"}, []string{"Rank"}},
+		"Filter(pairs, ":                        {[]string{"NoBots", "NoCommands"}, []string{"Confidence", "FDR", "Load"}},
+		"Filter(pairs, FDR.":                    {[]string{"AtLeast", "AtMost"}, []string{"Of"}},
+		"half(":                                 {[]string{"threshold"}, []string{"pairs"}},
+		"(":                                     {nil, []string{"Load", "pairs"}},
+		"half(1, 2, 3, ":                        {nil, []string{"threshold", "pairs"}},
+		"nothing(":                              {nil, []string{"threshold", "pairs"}},
+	} {
+		var texts []string
+		for _, item := range e.Complete(src, len(src)).Items {
+			texts = append(texts, item.Text)
+		}
+		for _, first := range want.first {
+			at := slices.Index(texts, first)
+			if at < 0 {
+				t.Errorf("%q: %v lacks %s", src, texts, first)
+			}
+			for _, later := range want.later {
+				if l := slices.Index(texts, later); l >= 0 && l < at {
+					t.Errorf("%q: %s comes before %s", src, later, first)
+				}
+			}
+		}
+		for _, later := range want.later {
+			if !slices.Contains(texts, later) {
+				t.Errorf("%q: %v lacks %s", src, texts, later)
+			}
+		}
+	}
+}
+
+// TestWhatWasMeant misspells names in cells.
+func TestWhatWasMeant(t *testing.T) {
+	e := newEvaluator(t, "banter/dsl")
+	runs(t, e, "import \"strings\"\nvar pairs Pairs\ntype reply struct{ Text string }\nthreshold := 0.5")
+	for src, want := range map[string]string{
+		"Laod(\"vods\")":                            "undefined: Laod (did you mean Load?)",
+		"x := threshhold * 2":                       "undefined: threshhold (did you mean threshold?)",
+		"pairs.Filterr()":                           "has no field or method Filterr)",
+		"pairs.Lenn()":                              "has no field or method Lenn) (did you mean Len?)",
+		"strings.ToUper(\"a\")":                     "undefined: strings.ToUper (did you mean ToUpper?)",
+		"sort.Ints(nil)":                            "undefined: sort (is import \"sort\" missing?)",
+		"rand.Intn(3)":                              "(is import \"crypto/rand\" or \"math/rand\" missing?)",
+		"reply{Txt: \"a\"}":                         "(did you mean Text?)",
+		"func f() float64 { return thresold }\nf()": "undefined: thresold (did you mean threshold?)",
+		"func init() { local := 1; _ = locl }":      "undefined: locl (did you mean local?)",
+		"zz":                                        "undefined: zz\n",
+	} {
+		_, err := e.Run(t.Context(), "cell", src)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: want %q, got %v", src, want, err)
+		}
+	}
+	r, err := e.Run(t.Context(), "cell", "func later() float64 { return thresold }")
+	if err != nil || !strings.Contains(strings.Join(r.Notes, ""), "thresold is undefined (cell:1:31) (did you mean threshold?)") {
+		t.Errorf("%v, %v", r.Notes, err)
+	}
+	err = RunProgram(t.Context(), "v1.go", []byte("package main\nimport \"banter/dsl\"\nfunc main() { dsl.Laod(`a`) }"), Options{})
+	if err == nil || !strings.Contains(err.Error(), "v1.go:3:19: undefined: dsl.Laod (did you mean Load?)") {
+		t.Errorf("a program: %v", err)
+	}
+}
+
 func TestInspect(t *testing.T) {
 	e := newEvaluator(t, "banter/dsl")
 	runs(t, e, "// Twice doubles.\nfunc Twice(n int) int { return 2 * n }\nanswer := 42")

@@ -65,7 +65,7 @@ func (e *Evaluator) wait(cell string, funcs []*funcDecl, errs []error) bool {
 				break
 			}
 			if w.errs = append(w.errs, err); len(w.errs) == 1 {
-				w.reason = fmt.Sprintf("%s is undefined (%s)", name, e.fset.Position(te.Pos))
+				w.reason = fmt.Sprintf("%s is undefined (%s)%s", name, e.fset.Position(te.Pos), e.guesses[te.Pos])
 			}
 			w.names[name] = true
 		}
@@ -76,16 +76,21 @@ func (e *Evaluator) wait(cell string, funcs []*funcDecl, errs []error) bool {
 	return some
 }
 
-// unimported reports whether the name at pos is meant to be that of a package, whose import is missing.
-func unimported(f *ast.FuncDecl, pos token.Pos, name string) bool {
+// qualifies reports whether what stands at pos in n is a name before a dot, as that of a package does.
+func qualifies(n ast.Node, pos token.Pos) bool {
 	found := false
-	ast.Inspect(f, func(n ast.Node) bool {
+	ast.Inspect(n, func(n ast.Node) bool {
 		if x, ok := n.(*ast.SelectorExpr); ok && x.X.Pos() == pos {
 			_, found = x.X.(*ast.Ident)
 		}
 		return !found
 	})
-	return found && slices.ContainsFunc(symbols.Paths(), func(p string) bool { return path.Base(p) == name })
+	return found
+}
+
+// unimported reports whether the name at pos is meant to be that of a package, whose import is missing.
+func unimported(f *ast.FuncDecl, pos token.Pos, name string) bool {
+	return qualifies(f, pos) && slices.ContainsFunc(symbols.Paths(), func(p string) bool { return path.Base(p) == name })
 }
 
 // settle moves the functions that wait, and those that refer to one, from ck.funcs to ck.waiting. It fails where something
