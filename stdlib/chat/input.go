@@ -22,7 +22,7 @@ type Limits struct {
 	Size     int64 // decompressed bytes; default 64 GiB
 	Record   int   // bytes of one record or line; default 16 MiB
 	Depth    int   // nesting of JSON; default 256
-	Ratio    int64 // decompressed over compressed bytes, looked at after the first 64 MiB; default 250 for gzip, 2000 for others
+	Ratio    int64 // decompressed over compressed bytes, looked at after the first 64 MiB; default 250 for gzip and zip, 2000 for others
 	Messages int64 // that are held in memory: Scan, which holds none, takes any number; default 20 million
 	Problems int   // malformed records shown in Report.Problems, the rest being counted only; default 100
 }
@@ -90,6 +90,11 @@ func newInput(ctx context.Context, r io.Reader, total int64, limits Limits) (*in
 		return nil, &problem.Error{Err: fmt.Errorf("this is %s, not a chat log", what), Fix: "give the chat log that was downloaded with the recording"}
 	}
 	in.packing = packingOf(head)
+	if file, ok := r.(io.ReaderAt); ok && in.packing == packedZip && total > 0 {
+		if err := listZip(file, total); err != nil {
+			return nil, err
+		}
+	}
 	unpacked, err := in.unpack(src)
 	if err != nil {
 		return nil, err
@@ -147,7 +152,7 @@ func (in *input) ratio() int64 {
 	switch {
 	case in.limits.Ratio > 0:
 		return in.limits.Ratio
-	case in.packing == packedGzip:
+	case in.packing == packedGzip, in.packing == packedZip:
 		return 250
 	}
 	return 2000
@@ -156,8 +161,6 @@ func (in *input) ratio() int64 {
 // foreign names files that are plainly something else, by their first bytes.
 func foreign(head []byte) string {
 	switch {
-	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		return "a zip archive"
 	case bytes.HasPrefix(head, []byte("%PDF")):
 		return "a PDF"
 	case bytes.HasPrefix(head, []byte("\x89PNG")), bytes.HasPrefix(head, []byte("\xff\xd8\xff")):

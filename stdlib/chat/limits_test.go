@@ -2,7 +2,9 @@ package chat
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -60,6 +62,8 @@ func TestLimits(t *testing.T) {
 		{"deep objects from the first byte", &repeat{unit: `{"a":`, n: 5e6}, Options{}, "nest deeper"},
 		{"deep line", &repeat{head: `{"replayChatItemAction":{}}` + "\n" + `{"replayChatItemAction":`, unit: "[", n: 1e6}, Options{}, "nest deeper"},
 		{"10 GB from 10 MB", bomb(t), Options{}, "no chat log does"},
+		{"8 GB from 1 MB of xz", xzBomb(t), Options{}, "no chat log does"},
+		{"10 GB in a zip archive", zipBomb(t), Options{}, "no chat log does"},
 		{"larger than allowed", &repeat{head: "[0:00:01] a: ok\n", unit: "[0:00:01] a: b\n", n: 15 * 1e6}, Options{Limits: Limits{Size: 1 << 20}}, "larger than"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,6 +103,44 @@ func bomb(t *testing.T) io.Reader {
 	return io.MultiReader(members...)
 }
 
+// xzBomb is a thousand streams of xz that unpack to 8 MB each.
+func xzBomb(t *testing.T) io.Reader {
+	t.Helper()
+	one, err := base64.StdEncoding.DecodeString(xzBombStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	streams := make([]io.Reader, 1000)
+	for i := range streams {
+		streams[i] = bytes.NewReader(one)
+	}
+	return io.MultiReader(streams...)
+}
+
+// zipBomb is a zip archive of one file that unpacks to 10 GB: a thousand times the same blocks.
+func zipBomb(t *testing.T) io.Reader {
+	t.Helper()
+	var block bytes.Buffer
+	w, err := flate.NewWriter(&block, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(w, &repeat{unit: "[0:00:01] a: " + strings.Repeat("b", 1000) + "\n", n: 10e6}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil { // not the end
+		t.Fatal(err)
+	}
+	header := make([]byte, 30)
+	copy(header, zipLocal)
+	header[6], header[8], header[26] = 8, 8, 1 // sizes come later, deflated, and a name of one letter
+	parts := []io.Reader{bytes.NewReader(append(header, 'a'))}
+	for range 1000 {
+		parts = append(parts, bytes.NewReader(block.Bytes()))
+	}
+	return io.MultiReader(parts...)
+}
+
 // TestHonestRepetition checks that a log in which few accounts write one text all day is read, however well it packs.
 func TestHonestRepetition(t *testing.T) {
 	if testing.Short() {
@@ -111,7 +153,7 @@ func TestHonestRepetition(t *testing.T) {
 		at := n / 40
 		fmt.Fprintf(&raw, "[%d:%02d:%02d] viewer%d: %s\n", at/3600, at/60%60, at%60, n*n%17, text)
 	}
-	for _, as := range []packing{packedGzip, packedZstd} {
+	for _, as := range []packing{packedGzip, packedZstd, packedZip} {
 		data := packed(t, raw.Bytes(), as, 6, 1<<30)
 		if r := raw.Len() / len(data); r < 100 {
 			t.Fatalf("%s packs only %d times, so this tells nothing", as, r)
@@ -141,7 +183,7 @@ func TestNotAChat(t *testing.T) {
 		"messages of others": {`{"messages":[{"role":"user"}]}`, "of no chat format that is known"},
 		"prose":              {"Dear diary,\ntoday I watched a stream.\n", `begins with "Dear diary,"`},
 		"without times":      {"ada: hi\nbo: hello\n", "has no times"},
-		"zip":                {"PK\x03\x04aaaaaaaaaaaaaaaa", "a zip archive"},
+		"zip":                {"PK\x03\x04" + strings.Repeat("\x00", 26) + "something else", "damaged zip data"},
 		"video":              {"\x00\x00\x00\x20ftypisom\x00\x00", "a video"},
 		"sound":              {"OggS\x00\x02", "a sound file"},
 		"broken gzip":        {"\x1f\x8bnonsense", "gzip"},
@@ -263,3 +305,21 @@ func TestMessagesInMemory(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// xzBombStream is what xz makes of 8,000 times the same message of 1,000 letters.
+const xzBombStream = "" +
+	"/Td6WFoAAATm1rRGAgAhARYAAAB0L+Wj///TAX5dAC2MA0MoxiJr7cUO94RwYzjKKputlrqqvyBwb6IrafqiUW9dgEvqiqb3nna+LwpPHG2pp0AQwqx9qWCK" +
+	"cLmRZSBSoBAD5SGBhb0UvpB0wk9upx0K9V8gaMuWJVThST4lMt46O5SeQdjiNGv2VPCIdSww28JQVJEilwYDX8lwOxTAMjeYpRUBpeijCSrsqv9aJqxyDBaS" +
+	"p745jyThcJ6nI1/sKMuF0ZWYin4qkfIndfcZwAaYTZj92K/VkA/EJVP49ZE2MQWlsO5vwXBNRwzRkRGqrWAdus6xJxhcWYbpZlJYvul2rFnk5VsFCPnH2q38" +
+	"+1IrdM0eWyBC+d1TPfgpZAk7gMsqbN+1O/DEvS5fqg8+S2ZCkBMO/xCT+HF4WfgLzf+VKEYPqfx83vuaMC5WwI+F84OBwGXEJVP49ZE2MQWlsO5vwXBNRwzR" +
+	"kRGqrWAdus6xJxhcWYbpZlJYvul2rFnk5VsFCPnH2q38+1IrdM0eWyBC+d1TPfgpY4VZ/H+f/xABKwDsc1On/b6ufDEan7eNMW5wnqcjX+woy4XRlZiKfiqR" +
+	"8id19xnABphNmP3Yr9WQD8QlU/j1kTYxBaWw7m/BcE1HDNGREaqtYB26zrEnGFxZhulmUli+6XasWeTlWwUI+cfarfz7Uit0zR5bIEL53VM9+ClkCTuAyyps" +
+	"37U78MS9Ll+qDz5LZkKQEw7/EJP4cXhZ+AvN/5UoRg+p/Hze+5owLlbAj4Xzg4HAZcQlU/j1kTYxBaWw7m/BcE1HDNGREaqtYB26zrEnGFxZhulmUli+6Xas" +
+	"WeTlWwUI+cfarfz7Uit0zR5bIEL53VM9+ClkCTuAyyps37U78MS9Ll+qDz5LZkKQEw7/EJP4cXhZ+AvN/5UoRg+p/Hze+5owLlbAj4Xzg4HAZcQlUQ8/sp//" +
+	"EAErAOxzU6f9vq58MRqft40xbnCepyNf7CjLhdGVmIp+KpHyJ3X3GcAGmE2Y/div1ZAPxCVT+PWRNjEFpbDub8FwTUcM0ZERqq1gHbrOsScYXFmG6WZSWL7p" +
+	"dqxZ5OVbBQj5x9qt/PtSK3TNHlsgQvndUz34KWQJO4DLKmzftTvwxL0uX6oPPktmQpATDv8Qk/hxeFn4C83/lShGD6n8fN77mjAuVsCPhfODgcBlxCVT+PWR" +
+	"NjEFpbDub8FwTUcM0ZERqq1gHbrOsScYXFmG6WZSWL7pdqxZ5OVbBQj5x9qt/PtSK3TNHlsgQvndUz34KWQJO4DLKmzftTvwxL0uX6oPPktmQpATDv8Qk/hx" +
+	"eFn4C83/lShGD6n8fN77mjAuVsCPhfODgcBlxCVRDz+ym8mJAQYA7HNTp/2+rnwxGp+3jTFucJ6nI1/sKMuF0ZWYin4qkfIndfcZwAaYTZj92K/VkA/EJVP4" +
+	"9ZE2MQWlsO5vwXBNRwzRkRGqrWAdus6xJxhcWYbpZlJYvul2rFnk5VsFCPnH2q38+1IrdM0eWyBC+d1TPfgpZAk7gMsqbN+1O/DEvS5fqg8+S2ZCkBMO/xCT" +
+	"+HF4WfgLzf+VKEYPqfx83vuaMC5WwI+F84OBwGXEJVP49ZE2MQWlsO5vwXBNRwzRkRGqrWAdus6xJxhcWYbpZlJYvul2rFnk5VsFCPnH2q38+1IrdM0eWyBC" +
+	"+d1TPfgpZAk7gMsqbN+1O/DEvS5fqg8+S2Rw4NAAAABUNlBt1aiaBgABiAqAj+8D1g7ZPLHEZ/sCAAAAAARZWg=="

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -287,4 +288,36 @@ func TestNoiseIsNoRecording(t *testing.T) {
 			t.Log(err)
 		})
 	}
+}
+
+// FuzzLayouts gives the walks over MP4 boxes and AAC frames arbitrary bytes: what they call whole must lie in the file, in order.
+func FuzzLayouts(f *testing.F) {
+	aac := []byte{0xff, 0xf1, 0x50, 0x80, 1, 0x7f, 0xfc, 0, 0, 0, 0}
+	f.Add(slices.Concat(aac, aac, aac, []byte("lost"), aac, aac, aac[:9]))
+	box := func(name string, n int) []byte { return append(append([]byte{0, 0, 0, byte(n)}, name...), make([]byte, n-8)...) }
+	f.Add(slices.Concat(box("ftyp", 16), box("moov", 32), box("moof", 24), box("mdat", 40), []byte("noise noise"), box("moof", 24), box("mdat", 40)))
+	f.Add(slices.Concat(box("ftyp", 16), []byte("\x00\x00\x00\x01mdat\x00\x00\x00\x00\x00\x00\x00\x14abcd"), box("moov", 32)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, size := bytes.NewReader(b), int64(len(b))
+		inOrder := func(parts []stretch) {
+			at := int64(0)
+			for _, p := range parts {
+				if p.from < at || p.to <= p.from || p.to > size {
+					t.Fatalf("%v of %d bytes", parts, size)
+				}
+				at = p.to
+			}
+		}
+		if l, err := readMP4Layout(r, size); err == nil {
+			inOrder(l.whole)
+		}
+		if l, err := readADTSLayout(r, size); err == nil {
+			inOrder(l.whole)
+			for _, g := range l.gaps {
+				if g.frames < 1 || g.frames > size {
+					t.Fatalf("%d frames are lost in %d bytes", g.frames, size)
+				}
+			}
+		}
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -519,6 +520,8 @@ func FuzzOpen(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(b[:min(len(b), 12000)])
+		b[len(b)/2] ^= 0x55
+		f.Add(slices.Concat(b[:len(b)*4/10], b[len(b)*5/10:])) // a bit is changed, and some bytes are gone
 	}
 	f.Add(wavFile(1, 44100, 2, 16, make([]byte, 400)))
 	f.Add(wavFile(3, 8000, 1, 32, make([]byte, 400)))

@@ -72,7 +72,7 @@ func readMP4Layout(r io.ReaderAt, size int64) (mp4Layout, error) {
 // mp4Box reads a box's length and name; the length is 0 where there is no box.
 func mp4Box(r io.ReaderAt, at, size int64) (n int64, name string, err error) {
 	var b [16]byte
-	got, err := r.ReadAt(b[:min(16, size-at)], at)
+	got, err := r.ReadAt(b[:max(0, min(16, size-at))], at)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, "", err
 	}
