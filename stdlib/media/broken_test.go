@@ -294,7 +294,9 @@ func TestNoiseIsNoRecording(t *testing.T) {
 func FuzzLayouts(f *testing.F) {
 	aac := []byte{0xff, 0xf1, 0x50, 0x80, 1, 0x7f, 0xfc, 0, 0, 0, 0}
 	f.Add(slices.Concat(aac, aac, aac, []byte("lost"), aac, aac, aac[:9]))
-	box := func(name string, n int) []byte { return append(append([]byte{0, 0, 0, byte(n)}, name...), make([]byte, n-8)...) }
+	box := func(name string, n int) []byte {
+		return append(append([]byte{0, 0, 0, byte(n)}, name...), make([]byte, n-8)...)
+	}
 	f.Add(slices.Concat(box("ftyp", 16), box("moov", 32), box("moof", 24), box("mdat", 40), []byte("noise noise"), box("moof", 24), box("mdat", 40)))
 	f.Add(slices.Concat(box("ftyp", 16), []byte("\x00\x00\x00\x01mdat\x00\x00\x00\x00\x00\x00\x00\x14abcd"), box("moov", 32)))
 	f.Fuzz(func(t *testing.T, b []byte) {

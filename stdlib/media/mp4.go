@@ -65,7 +65,9 @@ func readMP4Layout(r io.ReaderAt, size int64) (mp4Layout, error) {
 		}
 		at += n
 	}
-	l.whole = append(l.whole, stretch{begin, size})
+	if size > begin {
+		l.whole = append(l.whole, stretch{begin, size})
+	}
 	return l, nil
 }
 
