@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,14 +78,23 @@ func word(text string, start, end float64) speech.Word {
 }
 
 func TestUtterances(t *testing.T) {
-	got := Utterances(transcript(word("Hello", 0, 0.4), word("there.", 0.4, 0.9), word("How", 1, 1.2), word("so", 1.3, 1.5), word("long", 2.2, 2.5)))
-	want := []Utterance{{0, 2, 0, seconds(0.9)}, {2, 4, seconds(1), seconds(1.5)}, {4, 5, seconds(2.2), seconds(2.5)}}
-	if len(got) != len(want) {
-		t.Fatalf("got %v", got)
-	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("utterance %d is %v, want %v", i, got[i], want[i])
+	for _, c := range []struct {
+		says  string
+		words []speech.Word
+		want  []Utterance
+	}{
+		{"a sentence is kept together over a pause",
+			[]speech.Word{word("Hello", 0, 0.4), word("there.", 0.4, 0.9), word("How", 1, 1.2), word("so", 1.3, 1.5), word("long", 2.2, 2.5)},
+			[]Utterance{{0, 2, 0, seconds(0.9)}, {2, 5, seconds(1), seconds(2.5)}}},
+		{"but not over a long one",
+			[]speech.Word{word("Hello", 0, 0.4), word("there.", 0.4, 0.9), word("How", 1, 1.2), word("so", 1.3, 1.5), word("long", 2.5, 2.8)},
+			[]Utterance{{0, 2, 0, seconds(0.9)}, {2, 4, seconds(1), seconds(1.5)}, {4, 5, seconds(2.5), seconds(2.8)}}},
+		{"without punctuation a pause ends it",
+			[]speech.Word{word("hello", 0, 0.4), word("there", 0.4, 0.9), word("how", 1.2, 1.4), word("so", 1.5, 1.7), word("long", 2.2, 2.5)},
+			[]Utterance{{0, 4, 0, seconds(1.7)}, {4, 5, seconds(2.2), seconds(2.5)}}},
+	} {
+		if got := Utterances(transcript(c.words...)); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %v, want %v", c.says, got, c.want)
 		}
 	}
 }

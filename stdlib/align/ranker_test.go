@@ -9,7 +9,7 @@ import (
 
 func TestTreesAreUsedWhereTheyHelp(t *testing.T) {
 	opt := align.Options{Ranker: align.TreeRanker, Workers: 7}
-	many := stream(70, 12)
+	many := stream(79, 12)
 	r := run(t, opt, many.Input)
 	d := r.Streams[0].Diagnostics.Ranker
 	if d == nil || d.Trees == 0 || d.Gain <= d.GainErr || d.Answers < 60 {

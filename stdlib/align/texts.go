@@ -26,9 +26,10 @@ type textModel struct {
 // Shrinkage of the counts, in soft counts of messages.
 const (
 	tokenShrink  = 2.0
+	fewTokens    = 2.0 // added to it in corpora of up to fewMessages, where EM's counts are mostly its own guesses
 	authorShrink = 4.0
 	habitShrink  = 8.0
-	pairShrink   = 3.0
+	pairShrink   = 1.0
 	copyPrior    = 0.15 // prior share of a word's answers that repeat it
 	nullWord     = 0.5  // share of an answer's words that come from no word of the speech
 	textTemper   = 1.0  // trust in what texts alone say
@@ -271,11 +272,12 @@ func (x *textModel) odds(c *corpus, tr *track, t *target) float64 {
 	}
 	sum := 0.0
 	if c.opt.has("text") {
+		shrink := tokenShrink + fewTokens*math.Min(1, fewMessages/math.Max(1, c.docs[targets]))
 		k := 0
 		one := func(id int32) {
 			y := x.sum[3*id] - x.answer[f*x.tokens+int(id)]
 			n := x.sum[3*id+1] - x.other[f*x.tokens+int(id)]
-			sum += ratio(y, n, tokenShrink, rho)
+			sum += ratio(y, n, shrink, rho)
 			k++
 		}
 		for _, id := range tr.targetIDs(t) {

@@ -11,7 +11,9 @@ import (
 // Limits of an utterance. Spoken sentences last 2–4 s; a run-on longer than maxUtterance is cut at its longest pause so
 // that a window can stay tight.
 const (
-	utterancePause = 450 * time.Millisecond // a silence this long ends an utterance
+	utterancePause = 450 * time.Millisecond // a silence this long ends an utterance where nothing marks sentences
+	sentencePause  = 900 * time.Millisecond // one this long ends it where sentences are marked: people stop to think, recognisers drop words
+	markedEvery    = 25                     // words a sentence, at most, in a transcript that marks them
 	maxUtterance   = 6 * time.Second
 	maxPad         = 800 * time.Millisecond // silence kept around a window's words
 )
@@ -29,6 +31,10 @@ func Utterances(t *speech.Transcript) []Utterance {
 	if t == nil {
 		return nil
 	}
+	pause := utterancePause
+	if marksSentences(t) {
+		pause = sentencePause
+	}
 	first := 0
 	flush := func(last int) {
 		out = cutLong(t.Words, first, last, out)
@@ -40,7 +46,7 @@ func Utterances(t *speech.Transcript) []Utterance {
 			first = i + 1
 			continue
 		}
-		if i+1 == len(t.Words) || gated(t, i+1) || endsUtterance(t, i) {
+		if i+1 == len(t.Words) || gated(t, i+1) || endsUtterance(t, i, pause) {
 			flush(i + 1)
 		}
 	}
@@ -52,10 +58,21 @@ func gated(t *speech.Transcript, i int) bool {
 	return s >= 0 && s < len(t.Segments) && t.Segments[s].Gate != ""
 }
 
-// endsUtterance says whether a new utterance begins after word i.
-func endsUtterance(t *speech.Transcript, i int) bool {
+// marksSentences says whether a transcript has punctuation.
+func marksSentences(t *speech.Transcript) bool {
+	ends := 0
+	for i := range t.Words {
+		if endsSentence(t.Words[i].Text) {
+			ends++
+		}
+	}
+	return ends*markedEvery >= len(t.Words)
+}
+
+// endsUtterance says whether a new utterance begins after word i; a silence of pause ends one.
+func endsUtterance(t *speech.Transcript, i int, pause time.Duration) bool {
 	a, b := &t.Words[i], &t.Words[i+1]
-	if endsSentence(a.Text) || b.Start-a.End >= utterancePause {
+	if endsSentence(a.Text) || b.Start-a.End >= pause {
 		return true
 	}
 	if a.Segment != b.Segment && a.Segment >= 0 && b.Segment < len(t.Segments) && a.Segment < b.Segment {
