@@ -148,6 +148,9 @@ func Align(words Transcripts, options ...AlignOption) Pairs {
 	}
 	pairs := Pairs{words: words, step: m, align: m, embedder: chosen.embedder}
 	for _, st := range pairs.Alignment().Streams {
+		if slices.ContainsFunc(words.streams.list, func(l loaded) bool { return l.info.ID == st.Stream && l.info.Chat == nil }) {
+			continue // Load has said that there is no chat
+		}
 		for _, note := range st.Diagnostics.Notes {
 			s.note("align", st.Stream, "%s", note)
 		}

@@ -71,6 +71,9 @@ func (s Streams) MimeBundle() map[string]any {
 		}
 	}
 	v.list(table)
+	for _, bad := range s.skipped[:min(len(s.skipped), shownRows)] {
+		v.warn(bad.ID + " was skipped: " + bad.Why)
+	}
 	for _, l := range s.list[:min(len(s.list), shownRows)] {
 		for _, w := range l.info.Warnings[:min(len(l.info.Warnings), 5)] {
 			v.warn(l.info.ID + ": " + w)

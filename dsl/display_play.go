@@ -43,7 +43,7 @@ func Play(streams Streams, id string, from, to time.Duration) Sound {
 		}
 		return sound
 	}
-	fail("play", id, streams.unknown())
+	fail("play", id, streams.unknown(id))
 	return Sound{}
 }
 

@@ -24,6 +24,7 @@ type found struct {
 	unread    string // what may have been meant as the chat log and is none that is read
 	words     string // ground truth
 	labels    string // ground truth
+	unclear   error  // why it cannot be told which file is which
 }
 
 var recordingExtensions = []string{".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".mka", ".mkv", ".mp4", ".m4v", ".mov", ".webm",
@@ -231,16 +232,15 @@ func findInStreamFolder(dir string, o loadOptions) (f found, chats []string, err
 		return f, chats, nil
 	}
 	if len(recordings) > 1 {
-		return found{}, nil, fmt.Errorf("stream %s has %d recordings (%s): leave one in its folder, or put each into one of its own with its chat log",
-			f.id, len(recordings), strings.Join(bases(recordings), ", "))
+		f.unclear = fmt.Errorf("folder %s has %d recordings (%s): leave one in it, or put each into one of its own with its chat log",
+			dir, len(recordings), strings.Join(bases(recordings), ", "))
 	}
 	f.recording = recordings[0]
 	if _, ok, err := mapped(f, o.chatMap); ok || err != nil || o.chat != "" { // said elsewhere
 		return f, chats, err
 	}
-	f.chat, err = likeliest(chats)
-	if err != nil {
-		return found{}, nil, fmt.Errorf("stream %s: %w", f.id, err)
+	if f.chat, err = likeliest(chats); err != nil && f.unclear == nil {
+		f.unclear = fmt.Errorf("folder %s: %w", dir, err)
 	}
 	return f, chats, nil
 }
@@ -359,7 +359,7 @@ func findChats(list []found, o loadOptions) error {
 		own := slices.DeleteFunc(slices.Clone(all), func(path string) bool { return !namedAfter(path, f.id) })
 		var err error
 		if f.chat, err = likeliest(own); err != nil {
-			return fmt.Errorf("recording %s: %w", f.recording, err)
+			f.unclear = fmt.Errorf("recording %s: %w", f.recording, err)
 		}
 		rest := slices.DeleteFunc(slices.Clone(all), func(path string) bool { return named[path] })
 		if f.chat == "" && len(rest) > 0 {
@@ -442,7 +442,7 @@ func useChats(list []found, pattern string) (left []string, err error) {
 		case list[i].chat == "":
 			list[i].chat = c
 		case !given[list[i].id]:
-			return nil, fmt.Errorf("recording %s has two chat logs, %s and %s: say which with ChatMap", list[i].recording, list[i].chat, c)
+			list[i].unclear = fmt.Errorf("recording %s has two chat logs, %s and %s: say which with ChatMap", list[i].recording, list[i].chat, c)
 		}
 	}
 	// What names did not settle, video ids may.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"banter/internal/misspelt"
 	"banter/internal/problem"
 )
 
@@ -20,12 +21,16 @@ func withUnit(verb, option string, lengths ...time.Duration) {
 }
 
 // unknown says that there is no stream of a name, and which there are.
-func (s Streams) unknown() error {
+func (s Streams) unknown(id string) error {
 	if len(s.list) == 0 {
 		return errors.New("there are no streams")
 	}
 	const most = 8
 	names := make([]string, 0, most)
+	ids := make([]string, len(s.list))
+	for i, l := range s.list {
+		ids[i] = l.info.ID
+	}
 	for _, l := range s.list[:min(len(s.list), most)] {
 		names = append(names, inert(l.info.ID, 60))
 	}
@@ -33,5 +38,5 @@ func (s Streams) unknown() error {
 	if n := len(s.list) - most; n > 0 {
 		more = fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Errorf("there is no such stream: there are %s%s", strings.Join(names, ", "), more)
+	return fmt.Errorf("there is no such stream%s: there are %s%s", inert(misspelt.Hint(id, ids), 80), strings.Join(names, ", "), more)
 }

@@ -35,7 +35,11 @@ func TestUnknownStreamsAreToldWhichThereAre(t *testing.T) {
 	for _, id := range strings.Fields("a b c d e f g h i j") {
 		s.list = append(s.list, loaded{info: Stream{ID: id}})
 	}
-	if got := s.unknown().Error(); got != "there is no such stream: there are a, b, c, d, e, f, g, h and 2 more" {
+	if got := s.unknown("i").Error(); got != "there is no such stream: there are a, b, c, d, e, f, g, h and 2 more" {
+		t.Error(got)
+	}
+	s.list = append(s.list, loaded{info: Stream{ID: "friday"}})
+	if got := s.unknown("firday").Error(); !strings.HasPrefix(got, "there is no such stream (did you mean friday?): there are a,") {
 		t.Error(got)
 	}
 }

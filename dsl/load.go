@@ -20,7 +20,8 @@ import (
 
 // Streams are recordings with their chat logs, as Load found them.
 type Streams struct {
-	list []loaded
+	list    []loaded
+	skipped []Skipped
 }
 
 // loaded is one stream: where its files lie in this run, and the step that read them.
@@ -135,6 +136,7 @@ func (f loadOption) load(o *loadOptions) { f(o) }
 type loadOptions struct {
 	chat    string
 	chatMap map[string]string
+	skipBad bool
 
 	// These enter the key.
 	Track    int    `json:"track"`
@@ -214,6 +216,8 @@ func ChatEmotes(provider string, codes ...string) LoadOption {
 // log, the one that is named chat, or else the one with chat in its name, is meant. Where the folder also holds words.json
 // and truth.json, they are taken as ground truth, and reports score against it. A recording among others has its own name
 // for an id, and its log is named after it: vod.mp4 and vod.json, vod_chat.json, vod.live_chat.json.
+//
+// Streams that cannot be read are told all at once, and nothing is loaded then: SkipBad leaves them out.
 func Load(pattern string, options ...LoadOption) Streams {
 	s := current()
 	var o loadOptions
@@ -239,29 +243,22 @@ func Load(pattern string, options ...LoadOption) Streams {
 	if len(files) == 0 {
 		fail("load", pattern, errors.New("all streams are forgotten: see recipe forget"))
 	}
-	streams := Streams{make([]loaded, len(files))}
-	err = s.each(len(files), func(s *Session, i int) error {
-		l, err := s.load(files[i], o, without)
-		streams.list[i] = l
-		return err
-	})
+	list, skipped, err := s.loadAll(files, o, without)
 	if err != nil {
 		fail("load", pattern, err)
 	}
-	seen := map[memo.Digest]string{}
-	for _, l := range streams.list {
-		if twin, ok := seen[l.info.Recording.SHA256]; ok {
-			fail("load", pattern, fmt.Errorf("streams %s and %s are the same recording (SHA-256 %.12s): remove one", twin, l.info.ID, l.info.Recording.SHA256))
-		}
-		seen[l.info.Recording.SHA256] = l.info.ID
+	for _, bad := range skipped {
+		s.note("load", bad.ID, "skipped: %s", bad.Why)
+	}
+	for _, l := range list {
 		for _, w := range l.info.Warnings {
+			if w == withoutChat && l.files.unread != "" {
+				w += ": " + l.files.unread
+			}
 			s.note("load", l.info.ID, "%s", w)
 		}
-		if l.files.chat == "" && l.files.unread != "" {
-			s.note("load", l.info.ID, "%s", l.files.unread)
-		}
 	}
-	return streams
+	return Streams{list, skipped}
 }
 
 // load reads one stream, or finds that it was read before.
@@ -273,7 +270,7 @@ func (s *Session) load(f found, o loadOptions, without forgotten) (loaded, error
 		}
 		file, err := s.store.File(s.ctx, path)
 		if err != nil {
-			return loaded{}, &Error{Verb: "load", Label: f.id, Err: err}
+			return loaded{}, &Error{Verb: "load", Label: f.id, Err: unreadable{err}}
 		}
 		inputs[name] = file
 	}
@@ -302,10 +299,13 @@ func (s *Session) load(f found, o loadOptions, without forgotten) (loaded, error
 
 const messagesFile = "messages.parquet"
 
+// withoutChat warns of a recording that has no chat log.
+const withoutChat = "no chat log was found for this recording: it can be transcribed but gives no pairs"
+
 func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, without forgotten, inputs map[string]memo.File) error {
 	info, err := media.Survey(ctx, f.recording, media.Options{Track: o.Track, Language: o.Language, Channel: media.Channel(o.Channel), Strict: o.Strict})
 	if err != nil {
-		return err
+		return unreadable{err}
 	}
 	stream := Stream{ID: f.id, Warnings: info.Warnings, Recording: Recording{
 		SHA256: inputs["recording"].Digest, Bytes: inputs["recording"].Size, Container: info.Container, Codec: info.Codec,
@@ -321,13 +321,13 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, with
 	var messages []chat.Message
 	var gone map[string]bool // ids of messages that are forgotten
 	if f.chat == "" {
-		stream.Warnings = append(stream.Warnings, "no chat log was found for this recording: it can be transcribed but gives no pairs")
+		stream.Warnings = append(stream.Warnings, withoutChat)
 	} else {
 		clock := o.Clock
 		clock.Length = info.Duration
 		log, err := chat.Open(ctx, f.chat, chat.Options{Strict: o.Strict, Emotes: o.Emotes, Clock: clock})
 		if err != nil {
-			return err
+			return unreadable{err}
 		}
 		messages, gone = without.messages(log.Messages)
 		log.Messages = messages
@@ -356,7 +356,7 @@ func readStream(ctx context.Context, d *memo.Draft, f found, o loadOptions, with
 			stream.Truth.Labels = memo.Sum(truth)
 		}
 		if err != nil {
-			return &problem.Error{Op: "read", Path: f.labels, Err: err}
+			return unreadable{&problem.Error{Op: "read", Path: f.labels, Err: err}}
 		}
 		if err := d.WriteBytes("truth.json", truth); err != nil {
 			return err
@@ -437,7 +437,7 @@ func (s Streams) Messages(id string) []chat.Message {
 			return slices.Clone(messages)
 		}
 	}
-	fail("load", id, s.unknown())
+	fail("load", id, s.unknown(id))
 	return nil
 }
 

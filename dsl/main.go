@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"banter/dsl/console"
+	"banter/internal/misspelt"
 )
 
 // Main runs a recipe. params is a pointer to a struct whose fields, with their present values as defaults, are what a
@@ -217,7 +218,7 @@ func SetParams(params any, values map[string]string) error {
 	for name, text := range values {
 		i := slices.Index(names, strings.ToLower(name))
 		if i < 0 {
-			return &UsageError{fmt.Errorf("there is no parameter %q: this recipe has %s", name, strings.Join(names, ", "))}
+			return &UsageError{fmt.Errorf("there is no parameter %q%s: this recipe has %s", name, misspelt.Hint(strings.ToLower(name), names), strings.Join(names, ", "))}
 		}
 		if err := setField(v.Field(i), text); err != nil {
 			return &UsageError{fmt.Errorf("parameter %s: %w", names[i], err)}

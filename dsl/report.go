@@ -176,7 +176,11 @@ func (s Streams) summary() string {
 			messages += l.info.Chat.Messages
 		}
 	}
-	return fmt.Sprintf("%s, %s of sound, %s", plural(len(s.list), "stream"), minutes(length), groupedPlural(messages, "chat message"))
+	text := fmt.Sprintf("%s, %s of sound, %s", plural(len(s.list), "stream"), minutes(length), groupedPlural(messages, "chat message"))
+	if n := len(s.skipped); n > 0 {
+		text += fmt.Sprintf("; %s skipped, since what could not be read was to be left out", plural(n, "stream"))
+	}
+	return text
 }
 
 // groupedPlural is plural with thin spaces between thousands.
@@ -233,6 +237,9 @@ func (s Streams) tell(r *chart.Report) {
 			}
 		},
 	})
+	for _, bad := range s.skipped {
+		sec.Warning(bad.ID + " was skipped: " + bad.Why)
+	}
 	for _, l := range s.list {
 		for _, w := range l.info.Warnings {
 			sec.Warning(l.info.ID + ": " + w)

@@ -401,7 +401,7 @@ func (t Transcripts) Transcript(id string) *speech.Transcript {
 			return words
 		}
 	}
-	fail("transcribe", id, t.streams.unknown())
+	fail("transcribe", id, t.streams.unknown(id))
 	return nil
 }
 

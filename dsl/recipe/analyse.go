@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"banter/internal/cellsplit"
+	"banter/internal/misspelt"
 	"banter/internal/symbols"
 )
 
@@ -300,7 +301,7 @@ func (p *program) check(lifted map[string]types.Type) error {
 		return err
 	}
 	p.dsl, p.pkg = dsl, types.NewPackage(mainPath, "main")
-	p.info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+	p.info = &types.Info{Scopes: map[ast.Node]*types.Scope{}, Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
 		Selections: map[*ast.SelectorExpr]*types.Selection{}}
 	file := &ast.File{Name: ast.NewIdent("main")}
 	taken := map[string]bool{"main": true}
@@ -367,7 +368,8 @@ func (p *program) check(lifted map[string]types.Type) error {
 			p.pkg.Scope().Insert(obj)
 		}
 	}
-	config := types.Config{Importer: importer, GoVersion: "go1.26", Sizes: types.SizesFor("gc", "amd64"), Error: p.blame}
+	meant := misspelt.Checked{Files: []*ast.File{file}, Info: p.info, Scope: p.pkg.Scope()}
+	config := types.Config{Importer: importer, GoVersion: "go1.26", Sizes: types.SizesFor("gc", "amd64"), Error: func(err error) { p.blame(err, meant) }}
 	_ = types.NewChecker(&config, p.fset, p.pkg, p.info).Files([]*ast.File{file}) // what is wrong went to blame
 	return nil
 }
@@ -395,14 +397,14 @@ func (p *program) lastMethod(u *unit, f *ast.FuncDecl) bool {
 }
 
 // blame keeps a type error with the unit that it is in. Unused variables and imports are no mistakes in a notebook.
-func (p *program) blame(err error) {
+func (p *program) blame(err error, meant misspelt.Checked) {
 	var te types.Error
 	if !errors.As(err, &te) || te.Soft || !te.Pos.IsValid() {
 		return
 	}
 	for _, u := range p.units {
 		if n := u.node(); te.Pos >= n.Pos() && te.Pos <= n.End() && u.err == nil {
-			u.err = p.refusal(te.Pos, "%s", te.Msg)
+			u.err = p.refusal(te.Pos, "%s%s", te.Msg, misspelt.Ask(meant.Meant(te)))
 			return
 		}
 	}

@@ -99,6 +99,7 @@ func (p *program) refuseErrors() error {
 // notebookOnly is the function in an error about an undefined name that the kernel gives to notebooks, or "".
 func notebookOnly(text string) string {
 	_, name, ok := strings.Cut(text, "undefined: ")
+	name, _, _ = strings.Cut(name, " (did you mean")
 	if ok && slices.Contains([]string{"Display", "NewDisplay", "UpdateDisplay", "ClearOutput", "HTML", "Markdown", "SVG", "PNG", "Page", "Input", "Password", "Deps"}, name) {
 		return name
 	}

@@ -56,6 +56,19 @@ func result(out cell.Result) Result {
 		out.TypeString == "(n int, err error)" && noError:
 		return Result{Notes: out.Notes}
 	}
+	if !out.HasValue || out.Text != "" || !out.Value.IsValid() {
+		return r
+	}
+	v := out.Value
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	if v.Kind() == reflect.Func && !v.IsNil() && !speaks(v) {
+		r.Text = out.TypeString
+		if verb, ok := strings.CutSuffix(strings.TrimPrefix(out.TypeString, "dsl."), "Option"); ok {
+			r.Text = fmt.Sprintf("an option of %s: say it among the arguments of %[1]s", verb)
+		}
+	}
 	return r
 }
 

@@ -19,10 +19,11 @@ const (
 	maxCellRunes = 200
 )
 
-// plain is v as text, like %v but bounded: a list of ten million numbers is shown by its beginning and its length.
+// plain is v as text, like %v but bounded: a list of ten million numbers is shown by its beginning and its length. Where %v
+// shows an address, what is there is shown, and of a function or a channel its type.
 func plain(v reflect.Value) string {
 	m := measure{leaves: maxLeaves, bytes: maxPlain}
-	if m.add(v, 0) && v.CanInterface() {
+	if m.add(v, 0) && !m.address && v.CanInterface() {
 		return clip(fmt.Sprintf("%v", v.Interface()), maxPlain)
 	}
 	var t trimmer
@@ -31,7 +32,22 @@ func plain(v reflect.Value) string {
 }
 
 // measure counts what fmt would write.
-type measure struct{ leaves, bytes int }
+type measure struct {
+	leaves, bytes int
+	address       bool // fmt would write one
+}
+
+// speaks reports whether fmt has a value say itself how it is written.
+func speaks(v reflect.Value) bool {
+	if !v.IsValid() || !v.CanInterface() || v.Kind() == reflect.Interface {
+		return false
+	}
+	switch v.Interface().(type) {
+	case fmt.Formatter, fmt.Stringer, error:
+		return true
+	}
+	return false
+}
 
 // add reports whether v stays within the bounds.
 func (m *measure) add(v reflect.Value, depth int) bool {
@@ -39,7 +55,12 @@ func (m *measure) add(v reflect.Value, depth int) bool {
 	if m.leaves < 0 || m.bytes < 0 || depth > maxDepth {
 		return false
 	}
+	if speaks(v) {
+		defer func(address bool) { m.address = address }(m.address)
+	}
 	switch v.Kind() {
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		m.address = m.address || !v.IsNil()
 	case reflect.String:
 		m.bytes -= v.Len()
 	case reflect.Slice, reflect.Array:
@@ -71,10 +92,11 @@ func (m *measure) add(v reflect.Value, depth int) bool {
 			return m.add(v.Elem(), depth+1)
 		}
 	case reflect.Pointer:
-		// fmt follows a pointer only at the top.
-		if depth == 0 && !v.IsNil() {
+		// fmt follows a pointer only at the top, and not to every kind of value.
+		if depth == 0 && !v.IsNil() && slices.Contains([]reflect.Kind{reflect.Struct, reflect.Map, reflect.Slice, reflect.Array}, v.Elem().Kind()) {
 			return m.add(v.Elem(), depth+1)
 		}
+		m.address = m.address || !v.IsNil()
 	}
 	return m.bytes >= 0
 }
@@ -87,6 +109,10 @@ func (t *trimmer) full() bool { return t.b.Len() > maxPlain }
 func (t *trimmer) write(v reflect.Value, depth int) {
 	if t.full() || depth > maxDepth {
 		t.b.WriteString("…")
+		return
+	}
+	if speaks(v) && (v.Kind() != reflect.Pointer || !v.IsNil()) {
+		t.b.WriteString(clip(fmt.Sprintf("%v", v.Interface()), maxPlain/4))
 		return
 	}
 	switch v.Kind() {
@@ -139,12 +165,18 @@ func (t *trimmer) write(v reflect.Value, depth int) {
 		}
 		t.write(v.Elem(), depth+1)
 	case reflect.Pointer:
-		if depth == 0 && !v.IsNil() {
-			t.b.WriteByte('&')
-			t.write(v.Elem(), depth+1)
+		if v.IsNil() {
+			t.b.WriteString("<nil>")
 			return
 		}
-		fmt.Fprintf(&t.b, "%v", v)
+		t.b.WriteByte('&')
+		t.write(v.Elem(), depth+1)
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		if v.IsNil() {
+			t.b.WriteString("<nil>")
+			return
+		}
+		t.b.WriteString(v.Type().String())
 	default:
 		fmt.Fprintf(&t.b, "%v", v) // fmt shows what a reflect.Value holds
 	}

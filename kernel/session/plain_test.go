@@ -25,7 +25,7 @@ func TestPlainIsWhatFmtSays(t *testing.T) {
 	var nilMap map[string]int
 	var nilErr error
 	for _, v := range []any{1, "text", 1.5, true, 'x', nil, []int{1, 2}, []string{"a b", ""}, map[string]int{"b": 1, "a": 2}, nilMap, nilErr,
-		point{1, 2, "p"}, p, &p, []*point{nil}, named{}, &named{}, errors.New("an error"), time.Second, []byte("bytes"),
+		point{1, 2, "p"}, p, []*point{nil}, named{}, &named{}, errors.New("an error"), time.Second, []byte("bytes"),
 		map[point][]any{{1, 2, ""}: {1, "x", nil, 2.5}}, struct{ A any }{[]any{1, map[int]bool{1: true}}}, [3]int{}, complex(1, 2)} {
 		if got, want := plain(reflect.ValueOf(&v).Elem()), fmt.Sprintf("%v", v); got != want {
 			t.Errorf("%T: %q, want %q", v, got, want)
@@ -37,6 +37,42 @@ func TestPlainIsWhatFmtSays(t *testing.T) {
 			t.Fatalf("%q, want %q", got, want)
 		}
 	})
+}
+
+// TestPlainHasNoAddresses shows what fmt shows by where it is in memory.
+func TestPlainHasNoAddresses(t *testing.T) {
+	p, n, nothing := &point{1, 2, "p"}, 5, (*int)(nil)
+	type holder struct {
+		At   *point
+		Call func(int) bool
+		Wait time.Duration
+		own  *point
+	}
+	type ring struct{ next *ring }
+	circle := &ring{}
+	circle.next = circle
+	for _, row := range []struct {
+		v    any
+		want string
+	}{
+		{&p, "&&{1 2 p}"},
+		{&n, "&5"},
+		{&nothing, "&<nil>"},
+		{[]*point{p, nil}, "[&{1 2 p} <nil>]"},
+		{map[string]*int{"n": &n}, "map[n:&5]"},
+		{holder{p, func(int) bool { return true }, time.Second, p}, "{&{1 2 p} func(int) bool 1s &{1 2 p}}"},
+		{holder{}, "{<nil> <nil> 0s <nil>}"},
+		{func(float64) (int, error) { return 0, nil }, "func(float64) (int, error)"},
+		{make(chan int, 3), "chan int"},
+		{[]any{&named{}, errors.New("an error"), p}, "[a named value an error &{1 2 p}]"},
+	} {
+		if got := plain(reflect.ValueOf(row.v)); got != row.want {
+			t.Errorf("%T: %q, want %q", row.v, got, row.want)
+		}
+	}
+	if got := plain(reflect.ValueOf(circle)); !strings.HasPrefix(got, "&{&{&{") || !strings.Contains(got, "…") || strings.Contains(got, "0x") {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestPlainIsBounded(t *testing.T) {

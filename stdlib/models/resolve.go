@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"banter/internal/misspelt"
 	"banter/internal/problem"
 	"banter/internal/progress"
 )
@@ -401,36 +402,11 @@ func isDir(f *os.File) bool {
 
 // nearest is the registry's name that is spelt most like name, or "".
 func nearest(name string) string {
-	name = strings.ToLower(name)
-	best, distance := "", len(name)/2+1
+	var known []string
 	for _, e := range registry {
-		for _, known := range append([]string{e.Name}, e.Aliases...) {
-			if d := edits(name, known); d < distance {
-				best, distance = known, d
-			}
-		}
+		known = append(append(known, e.Name), e.Aliases...)
 	}
-	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			next := corner
-			if a[i] != b[j] {
-				next = 1 + min(corner, row[j], row[j+1])
-			}
-			corner, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
+	return misspelt.Nearest(name, known)
 }
 
 // withoutPath is err without the operation and path that the message around it names already.
