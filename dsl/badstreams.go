@@ -37,6 +37,9 @@ type badStreams struct {
 const maxTold = 20
 
 func (b *badStreams) Error() string {
+	if len(b.bad) == 1 {
+		return fmt.Sprintf("1 of %d streams cannot be read (put it right, or leave it out by SkipBad()): %s", b.of, oneLine(b.bad[0]))
+	}
 	lines := []string{fmt.Sprintf("%d of %d streams cannot be read (put them right, or leave them out by SkipBad()):", len(b.bad), b.of)}
 	for _, err := range b.bad[:min(len(b.bad), maxTold)] {
 		lines = append(lines, "  "+oneLine(err))
@@ -58,8 +61,8 @@ func oneLine(err error) string {
 	return inert(err.Error(), 600)
 }
 
-// loadAll reads all streams that can be read. All that cannot are told at once, or come back as skipped.
-func (s *Session) loadAll(files []found, o loadOptions, without forgotten) (list []loaded, skipped []Skipped, err error) {
+// loadAll reads all streams of a pattern that can be read. All that cannot are told at once, or come back as skipped.
+func (s *Session) loadAll(pattern string, files []found, o loadOptions, without forgotten) (list []loaded, skipped []Skipped, err error) {
 	all, failed := make([]loaded, len(files)), make([]error, len(files))
 	err = s.each(len(files), func(s *Session, i int) (err error) {
 		if err = files[i].unclear; err != nil {
@@ -101,7 +104,7 @@ func (s *Session) loadAll(files []found, o loadOptions, without forgotten) (list
 	case len(files) == 1:
 		return nil, nil, bad[0]
 	case !o.skipBad || len(list) == 0:
-		return nil, nil, &Error{Verb: "load", Err: &badStreams{bad, len(files)}}
+		return nil, nil, &Error{Verb: "load", Label: pattern, Err: &badStreams{bad, len(files)}}
 	}
 	return list, skipped, nil
 }

@@ -50,7 +50,7 @@ func TestAllBadStreamsAreToldAtOnce(t *testing.T) {
 		t.Fatal("loaded")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	want := []string{"load: 5 of 6 streams cannot be read (put them right, or leave them out by SkipBad()):", "  halves: ", "  noise: ", "  torn: ", "  twin: streams good and twin are the same", "  which: "}
+	want := []string{"load " + dir + ": 5 of 6 streams cannot be read (put them right, or leave them out by SkipBad()):", "  halves: ", "  noise: ", "  torn: ", "  twin: streams good and twin are the same", "  which: "}
 	if !slices.EqualFunc(lines, want, strings.HasPrefix) {
 		t.Errorf("%s", err)
 	}

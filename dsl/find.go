@@ -36,7 +36,7 @@ func isRecording(name string) bool {
 
 // unpacked is a chat log's name without what says how it is packed.
 func unpacked(name string) string {
-	for _, packed := range []string{".gz", ".zst", ".bz2"} {
+	for _, packed := range []string{".gz", ".zst", ".bz2", ".xz", ".zip"} {
 		if cut := len(name) - len(packed); cut > 0 && strings.EqualFold(name[cut:], packed) {
 			return name[:cut]
 		}
@@ -45,12 +45,18 @@ func unpacked(name string) string {
 }
 
 func isChat(name string) bool {
-	name = unpacked(strings.ToLower(name))
+	whole := strings.ToLower(name)
+	name = unpacked(whole)
+	packed := name != whole
 	switch {
 	case slices.Contains([]string{"words.json", "truth.json", "stream.json", "transcript.json", "readme.txt"}, name), strings.HasSuffix(name, ".info.json"):
 		return false
 	}
-	return slices.Contains([]string{".json", ".jsonl", ".ndjson", ".txt", ".log", ".html", ".htm", ".tcd", ".irc"}, filepath.Ext(name))
+	ext := filepath.Ext(name)
+	if ext == "" { // chat.zip: the archive names the log
+		return packed && strings.Contains(name, "chat")
+	}
+	return slices.Contains([]string{".json", ".jsonl", ".ndjson", ".txt", ".log", ".html", ".htm", ".tcd", ".irc"}, ext)
 }
 
 // find resolves a pattern to streams in order of their ids, and says what lay there and belongs to none.
@@ -216,8 +222,8 @@ func findInStreamFolder(dir string, o loadOptions) (f found, chats []string, err
 			continue
 		}
 		switch ext := strings.ToLower(filepath.Ext(e.Name())); {
-		case slices.Contains([]string{".zip", ".xz", ".7z", ".rar"}, ext):
-			f.unread = e.Name() + " has to be unpacked: only .gz, .zst and .bz2 are read as they are"
+		case slices.Contains([]string{".7z", ".rar"}, ext):
+			f.unread = e.Name() + " has to be unpacked: only .gz, .zst, .bz2, .xz and .zip are read as they are"
 		case e.Name() == "words.json":
 			f.words = path
 		case e.Name() == "truth.json":
@@ -226,6 +232,8 @@ func findInStreamFolder(dir string, o loadOptions) (f found, chats []string, err
 			recordings = append(recordings, path)
 		case isChat(e.Name()):
 			chats = append(chats, path)
+		case ext == ".zip":
+			f.unread = e.Name() + " is not taken for a chat log: if it is one, name it chat.zip"
 		}
 	}
 	if len(recordings) == 0 {

@@ -243,7 +243,7 @@ func Load(pattern string, options ...LoadOption) Streams {
 	if len(files) == 0 {
 		fail("load", pattern, errors.New("all streams are forgotten: see recipe forget"))
 	}
-	list, skipped, err := s.loadAll(files, o, without)
+	list, skipped, err := s.loadAll(pattern, files, o, without)
 	if err != nil {
 		fail("load", pattern, err)
 	}

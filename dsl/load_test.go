@@ -52,6 +52,8 @@ func TestFindPairsRecordingsWithChats(t *testing.T) {
 	}{
 		{name: "sub-folders", files: []string{"s2/audio.opus", "s2/chat.txt.zst", "s1/a.flac", "s1/chat.json.gz", "s1/words.json", "s1/truth.json", "s1/script.vtt"},
 			want: []string{"s1 s1/a.flac s1/chat.json.gz s1/words.json s1/truth.json", "s2 s2/audio.opus s2/chat.txt.zst - -"}},
+		{name: "packed logs", files: []string{"s1/a.flac", "s1/chat.zip", "s2/a.flac", "s2/x.json.xz", "s3/a.flac", "s3/clips.zip"},
+			want: []string{"s1 s1/a.flac s1/chat.zip - -", "s2 s2/a.flac s2/x.json.xz - -", "s3 s3/a.flac - - -"}},
 		{name: "several candidates, one named chat", files: []string{"s1/a.wav", "s1/chat.json", "s1/notes.txt"}, want: []string{"s1 s1/a.wav s1/chat.json - -"}},
 		{name: "several candidates", files: []string{"s1/a.wav", "s1/x.json", "s1/y.json"}, err: "say which with ChatMap"},
 		{name: "two recordings", files: []string{"s1/a.wav", "s1/b.wav"}, err: "2 recordings (a.wav, b.wav)"},
@@ -244,7 +246,7 @@ func TestWhatLoadNotes(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l.write(filepath.Join(l.streams, "packed", "chat.zip"), "PK")
+	l.write(filepath.Join(l.streams, "packed", "chat.7z"), "7z")
 	l.write(filepath.Join(chatOf("folder"), "inside.json"), "{}")
 	l.write(filepath.Join(l.streams, "irc", "chat.irc"), "@id=1;tmi-sent-ts=1740852000000;user-id=1 :a!a@a.tmi.twitch.tv PRIVMSG #x :hello\r\n")
 	l.write(filepath.Join(l.streams, "mute", "chat.json"), "{}")
@@ -268,7 +270,7 @@ func TestWhatLoadNotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := strings.Join(notes, "\n")
-	for _, want := range []string{"gives no pairs: chat.zip has to be unpacked", "gives no pairs: chat.json is a folder", "irc: the chat log does not say when the recording began",
+	for _, want := range []string{"gives no pairs: chat.7z has to be unpacked", "gives no pairs: chat.json is a folder", "irc: the chat log does not say when the recording began",
 		": astray is a link to nothing", ": mute has no recording beside chat.json"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("nothing says %q:\n%s", want, all)

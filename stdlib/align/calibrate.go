@@ -18,7 +18,7 @@ func (p platt) at(x float64) float64 { return p.a + p.b*x }
 // steep. Measured on made streams.
 const (
 	fewCareful  = 1.8  // added to the log odds
-	fewFlat     = -0.3 // log of their factor
+	fewFlat     = -0.1 // log of their factor
 	fewMessages = 250.0
 )
 
