@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"banter/dsl/console"
+	"banter/dsl/memo"
 	"banter/internal/misspelt"
 )
 
@@ -140,7 +141,11 @@ func Finish(s *Session, show *console.Console, name string, err error) int {
 	}
 	code := exitCode(err)
 	if s != nil && code != ExitUsage {
-		if e := s.keep(name, code); err == nil && e != nil {
+		switch e := s.keep(name, code); {
+		case err != nil || e == nil:
+		case memo.Unwritable(e): // all that the run wanted was there
+			s.note("store", "", "this run is not recorded, so that gc may take what it needs: %v", e)
+		default:
 			err, code = e, ExitFailed
 		}
 	}

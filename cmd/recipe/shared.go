@@ -14,7 +14,7 @@ import (
 
 // sharedFlag is what commands that may look behind the store take.
 type sharedFlag struct {
-	Shared string `help:"Bucket that several stores share: a folder, or s3://BUCKET/PREFIX?region=REGION. What the store lacks is looked for there, and what is made is sent there." placeholder:"URL" env:"BANTER_SHARED"`
+	Shared string `help:"Bucket that several stores share: a folder, or s3://BUCKET/PREFIX?region=REGION. What the store lacks is looked for there, and what this run makes is sent there; recipe cache push sends what the store has already." placeholder:"URL" env:"BANTER_SHARED"`
 }
 
 // meansShared is what commands take that look after the store, or, if it is named, after the shared one. That is not taken

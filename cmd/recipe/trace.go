@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,7 +15,9 @@ import (
 	"banter/dsl"
 	"banter/dsl/memo"
 	"banter/internal/problem"
+	"banter/stdlib/align"
 	"banter/stdlib/dataset"
+	"banter/stdlib/speech"
 )
 
 type traceCmd struct {
@@ -56,7 +59,7 @@ func (c *traceCmd) Run(ctx context.Context, s streams) error {
 		fmt.Fprintf(s.out, "  step     %s %s %s\n", m.Key.Short(), m.Verb, m.Label)
 		for _, p := range m.Parts {
 			if p.Name == "options" {
-				fmt.Fprintf(s.out, "           %s = %s\n", p.Name, set(p.Value))
+				fmt.Fprintf(s.out, "           %s = %s\n", p.Name, set(p.Value, optionsOf[m.Verb]))
 			}
 		}
 	}
@@ -97,8 +100,11 @@ func ownSteps(path []memo.Manifest, row dataset.Row) (own, others []memo.Manifes
 	return own, others
 }
 
-// set is a step's options without those that are off: members that are zero, empty or null.
-func set(options string) string {
+// optionsOf are the types of the options that hold times, by the verb that takes them. A manifest has times in nanoseconds.
+var optionsOf = map[string]reflect.Type{"align": reflect.TypeFor[align.Options](), "transcribe": reflect.TypeFor[speech.Options]()}
+
+// set is a step's options, of type t where that is known, without those that are off: members that are zero, empty or null.
+func set(options string, t reflect.Type) string {
 	var all map[string]any
 	dec := json.NewDecoder(strings.NewReader(options))
 	dec.UseNumber() // as they were written
@@ -120,7 +126,7 @@ func set(options string) string {
 		case []any:
 			return v, len(v) > 0
 		case string:
-			return v, v != "" && v != "0001-01-01T00:00:00Z"
+			return v, v != "" && v != "0s" && v != "0001-01-01T00:00:00Z"
 		case json.Number:
 			return v, v != "0"
 		case bool:
@@ -128,7 +134,7 @@ func set(options string) string {
 		}
 		return v, v != nil
 	}
-	strip(all)
+	strip(spelt(all, t))
 	if len(all) == 0 {
 		return "none"
 	}
@@ -137,6 +143,37 @@ func set(options string) string {
 		return options
 	}
 	return string(text)
+}
+
+// spelt is v, which a t was written as, with its times as people write them.
+func spelt(v any, t reflect.Type) any {
+	if t == nil {
+		return v
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for name, member := range v {
+			switch t.Kind() {
+			case reflect.Map:
+				v[name] = spelt(member, t.Elem())
+			case reflect.Struct:
+				if f, ok := t.FieldByName(name); ok {
+					v[name] = spelt(member, f.Type)
+				}
+			}
+		}
+	case []any:
+		if t.Kind() == reflect.Slice {
+			for i := range v {
+				v[i] = spelt(v[i], t.Elem())
+			}
+		}
+	case json.Number:
+		if ns, err := v.Int64(); err == nil && t == reflect.TypeFor[time.Duration]() {
+			return time.Duration(ns).String()
+		}
+	}
+	return v
 }
 
 // find reads the row that was asked for.

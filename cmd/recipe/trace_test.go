@@ -35,13 +35,14 @@ func TestStepsOfARow(t *testing.T) {
 }
 
 func TestOptionsThatAreSet(t *testing.T) {
-	for options, want := range map[string]string{
-		`{"Beam":5,"Context":0,"GPU":false,"Model":{"kind":"","quirks":{}},"Overlap":5000000000,"VAD":null,"Gates":{"Rate":8,"X":0}}`: `{"Beam":5,"Gates":{"Rate":8},"Overlap":5000000000}`,
-		`{"Clock":{"Base":0,"Start":"0001-01-01T00:00:00Z"},"Emotes":null,"strict":false}`:                                            "none",
-		`["not an object"]`: `["not an object"]`,
+	for options, c := range map[string]struct{ verb, want string }{
+		`{"Beam":5,"Context":0,"GPU":false,"Model":{"kind":"","quirks":{}},"Overlap":5000000000,"VAD":null,"Gates":{"Rate":8,"X":0}}`:            {"transcribe", `{"Beam":5,"Gates":{"Rate":8},"Overlap":"5s"}`},
+		`{"DelayMin":-1500000000,"FixedLag":[{"From":0,"Lag":250000000}],"StreamLag":{"s1":[{"Lag":90000000000}]},"Seed":5000000000,"LagMin":0}`: {"align", `{"DelayMin":"-1.5s","FixedLag":[{"From":"0s","Lag":"250ms"}],"Seed":5000000000,"StreamLag":{"s1":[{"Lag":"1m30s"}]}}`},
+		`{"Clock":{"Base":0,"Start":"0001-01-01T00:00:00Z"},"Emotes":null,"strict":false}`:                                                       {"load", "none"},
+		`["not an object"]`: {"align", `["not an object"]`},
 	} {
-		if got := set(options); got != want {
-			t.Errorf("%s is shown as %s, want %s", options, got, want)
+		if got := set(options, optionsOf[c.verb]); got != c.want {
+			t.Errorf("%s is shown as %s, want %s", options, got, c.want)
 		}
 	}
 }

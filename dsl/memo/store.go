@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"banter/internal/problem"
+	"banter/internal/wholefile"
 
 	"github.com/gofrs/flock"
 )
@@ -113,12 +114,17 @@ func (s *Store) problem(op string, err error) error {
 		return err
 	case errors.Is(err, errNotFolder) || errors.Is(err, fs.ErrExist):
 		err, fix = unwrapPath(err), "a part of this path is a file: name another with --store"
-	case errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly):
+	case Unwritable(err):
 		err, fix = unwrapPath(err), "make the folder writable, or name another with --store"
 	case errors.Is(err, errNoSpace):
 		err, fix = unwrapPath(err), "free some space (recipe cache gc), or name another folder with --store"
 	}
 	return &problem.Error{Op: op, Path: s.dir, Err: err, Fix: fix}
+}
+
+// Unwritable says whether err is that a store may be read but not written: what it holds serves all the same.
+func Unwritable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, errReadOnly)
 }
 
 func (s *Store) at(point string) error {
@@ -537,34 +543,18 @@ func (s *Store) Copy(o Output, path string) error {
 }
 
 // WriteFile writes what r gives to path, which appears complete or not at all.
-func WriteFile(path string, r io.Reader) (err error) {
+func WriteFile(path string, r io.Reader) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		return &problem.Error{Op: "write", Path: path, Err: err}
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	err := wholefile.Write(path, 0o644, func(w io.Writer) error {
+		_, err := io.Copy(w, r)
+		return err
+	})
 	if err != nil {
 		return &problem.Error{Op: "write", Path: path, Err: err}
 	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-			err = &problem.Error{Op: "write", Path: path, Err: err}
-		}
-	}()
-	if _, err = io.Copy(f, r); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // writeFile writes a small file of the store atomically and, if durable, so that it outlives a power cut.

@@ -121,7 +121,7 @@ func parseNotebook(b []byte) (*Notebook, error) {
 		} `json:"cells"`
 	}
 	if err := json.Unmarshal(b, &raw); err != nil {
-		return nil, fmt.Errorf("it is not a notebook: %w", err)
+		return nil, notNotebook(b, err)
 	}
 	if raw.Format == nil {
 		return nil, errors.New("it is not a notebook: it has no nbformat")
@@ -153,6 +153,33 @@ func parseNotebook(b []byte) (*Notebook, error) {
 		nb.Cells = append(nb.Cells, cell)
 	}
 	return nb, nil
+}
+
+// notNotebook says what b is in place of a notebook, which err found in the terms of Go.
+func notNotebook(b []byte, err error) error {
+	const want = "a notebook is a JSON object with nbformat, metadata and cells, as Jupyter saves it in a file named .ipynb"
+	start := bytes.TrimSpace(b)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case len(start) == 0:
+		return errors.New("the file is empty: " + want)
+	case start[0] != '{' && !json.Valid(b):
+		return errors.New("it is not JSON: " + want)
+	case start[0] != '{':
+		return errors.New("it is JSON, but not an object: " + want)
+	case errors.As(err, &syntax):
+		line := 1 + bytes.Count(b[:min(max(syntax.Offset-1, 0), int64(len(b)))], []byte("\n"))
+		return fmt.Errorf("line %d: it is no longer JSON (%v): save the notebook again, or take a whole copy of it", line, syntax)
+	case errors.As(err, &kind):
+		line := 1 + bytes.Count(b[:min(max(kind.Offset-1, 0), int64(len(b)))], []byte("\n"))
+		what := kind.Field
+		if what == "" {
+			what = "a cell's text" // which decodes itself
+		}
+		return fmt.Errorf("line %d: %s is of the wrong type (%s): %s", line, what, kind.Value, want)
+	}
+	return fmt.Errorf("it is not a notebook: %w", err)
 }
 
 // Write writes the notebook as Jupyter does: nbformat 4.5, without outputs.

@@ -11,17 +11,21 @@ const kernelspec = `"metadata":{"kernelspec":{"name":"banter","display_name":"Ba
 
 func TestParseNotebook(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"no JSON", "%PDF", "not a notebook"},
+		{"no JSON", "%PDF", "it is not JSON: a notebook is a JSON object"},
 		{"JSON of another kind", `{"a":1}`, "no nbformat"},
-		{"a list", `[]`, "not a notebook"},
+		{"a list", `[]`, "JSON, but not an object"},
+		{"nothing", " \n", "the file is empty"},
+		{"half a download", "{\"nbformat\":4,\n\"cells\":[{", "line 2: it is no longer JSON (unexpected end"},
+		{"cells of another type", "{\"nbformat\":4,\n\"cells\":{}}", "line 2: cells is of the wrong type (object)"},
+		{"a format that is a text", `{"nbformat":"4"}`, "line 1: nbformat is of the wrong type (string)"},
 		{"an old format", `{"nbformat":3,"worksheets":[]}`, "nbformat 3"},
 		{"Python", `{"nbformat":4,"metadata":{"kernelspec":{"name":"python3","display_name":"Python 3","language":"python"}},"cells":[]}`, "not of Banter"},
 		{"another Go", `{"nbformat":4,"metadata":{"kernelspec":{"name":"gonb","language":"go"}},"cells":[]}`, "not of Banter"},
-		{"a source that is a number", `{"nbformat":4,` + kernelspec + `,"cells":[{"cell_type":"code","source":7}]}`, "not a notebook"},
+		{"a source that is a number", `{"nbformat":4,` + kernelspec + `,"cells":[{"cell_type":"code","source":7}]}`, "of the wrong type (number)"},
 		{"too much text", `{"nbformat":4,` + kernelspec + `,"cells":[{"cell_type":"code","source":"` + strings.Repeat("x", maxCellBytes+1) + `"}]}`, "more text"},
 		{"too many cells", `{"nbformat":4,` + kernelspec + `,"cells":[` + strings.Repeat(`{},`, maxCells) + `{}]}`, "cells"},
 	} {
-		if _, err := parseNotebook([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := parseNotebook([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "struct") {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}

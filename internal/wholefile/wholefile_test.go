@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 )
 
 func TestOldOrNewAndNothingElse(t *testing.T) {
@@ -57,5 +59,42 @@ func TestOldOrNewAndNothingElse(t *testing.T) {
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 2 {
 		t.Errorf("%v is left behind", files)
+	}
+}
+
+// What a killed process left of the same file goes with the next write, and nothing else does.
+func TestLeftoversGo(t *testing.T) {
+	dir := t.TempDir()
+	long := time.Now().Add(-24 * time.Hour)
+	for _, name := range []string{".a.txt.banter-123", ".a.txt.banter-12x", ".a.txt.banter-", ".a.txt.123", ".b.txt.banter-123", "a.txt.banter-123"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(filepath.Join(dir, name), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".a.txt.banter-456"), nil, 0o644); err != nil { // another is at it
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, ".a.txt.banter-789"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(filepath.Join(dir, ".a.txt.banter-789"), long, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteBytes(filepath.Join(dir, "a.txt"), 0o644, nil); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got, want := strings.Join(names, " "), ".a.txt.123 .a.txt.banter- .a.txt.banter-12x .a.txt.banter-456 .a.txt.banter-789 .b.txt.banter-123 a.txt a.txt.banter-123"; got != want {
+		t.Errorf("there are %s, want %s", got, want)
 	}
 }
