@@ -190,7 +190,8 @@ func (s *Store) File(ctx context.Context, path string) (File, error) {
 	if err != nil {
 		return File{}, err
 	}
-	if err := s.writeFile(rel, b, false); err != nil {
+	// On a store that may only be read, the file is hashed again next time.
+	if err := s.writeFile(rel, b, false); err != nil && !Unwritable(err) {
 		return File{}, s.problem("write to store", err)
 	}
 	return f, nil
