@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // chat-downloader's JSON (one array) and JSON lines, of any of the sites that it reads.
@@ -30,8 +31,13 @@ type chatDownloaderItem struct {
 	ReplyTag struct {
 		ID string `json:"message_id"`
 	} `json:"in_reply_to"`
-	Bits   json.Number `json:"bits"`
-	Emotes []struct {
+	Parent    string      `json:"parent_message_id"` // Reddit
+	Bits      json.Number `json:"bits"`
+	IsBot     bool        `json:"is_author_bot"`             // Facebook
+	IsPoster  bool        `json:"is_author_original_poster"` // Facebook
+	Primary   *string     `json:"header_primary_text"`       // YouTube's memberships
+	Secondary *string     `json:"header_secondary_text"`
+	Emotes    []struct {
 		ID        any             `json:"id"`
 		Name      string          `json:"name"`
 		Shortcuts []string        `json:"shortcuts"`
@@ -42,6 +48,7 @@ type chatDownloaderItem struct {
 
 type chatBadge struct {
 	Name    string `json:"name"`
+	Icon    string `json:"icon_name"`
 	SetID   string `json:"setID"`
 	Title   string `json:"title"`
 	Version any    `json:"version"`
@@ -52,6 +59,23 @@ type chatAuthor struct {
 	Name        string      `json:"name"`
 	DisplayName string      `json:"display_name"`
 	Badges      []chatBadge `json:"badges"`
+	Moderator   bool        `json:"is_moderator"`  // Twitch, live
+	Subscriber  bool        `json:"is_subscriber"` // Twitch, live
+	Verified    bool        `json:"is_verified"`   // Facebook
+}
+
+// roles are what the record says of its author besides the badges.
+func (item *chatDownloaderItem) roles(author chatAuthor) Roles {
+	var roles Roles
+	for _, r := range [...]struct {
+		role Roles
+		has  bool
+	}{{Moderator, author.Moderator}, {Subscriber, author.Subscriber}, {Verified, author.Verified}, {Bot, item.IsBot}, {Broadcaster, item.IsPoster}} {
+		if r.has {
+			roles |= r.role
+		}
+	}
+	return roles
 }
 
 func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
@@ -91,22 +115,29 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 	case item.Type == "clear_chat":
 		p.facts.removed.everything(at)
 		return errIgnored
-	case item.Message == nil, spokenBySite(item.Action, item.Type):
+	case item.Type == "delete_comment", item.Type == "remove_comment": // of Reddit
+		p.facts.removed.message(item.ID)
+		return errIgnored
+	case item.Message == nil, spokenBySite(item.Action, item.Type), item.greets():
 		return errIgnored
 	}
 	m.ID = plainText([]byte(item.ID))
 	text, action := strings.CutSuffix(*item.Message, "\x01") // what is left of IRC's way to write /me
 	m.Text, m.Action = trimText(plainText([]byte(text))), action
 	switch item.Type {
-	case "", "text_message", "highlighted_message", "send_message_in_subscriber_only_mode": // paid for with points, but talk
+	case "", "text_message", "new_comment":
+	case "highlighted_message", "send_message_in_subscriber_only_mode": // paid for with points, but talk
 	default:
-		m.Notice = strings.TrimSuffix(plainText([]byte(item.Type)), "_message")
+		m.Notice = strings.TrimSuffix(strings.TrimSuffix(plainText([]byte(item.Type)), "_message"), "_item")
 	}
 	if item.Source != item.Room {
 		m.Room = plainText([]byte(item.Source))
 	}
 	if m.ReplyTo = item.Reply; m.ReplyTo == "" {
 		m.ReplyTo = item.ReplyTag.ID
+	}
+	if strings.HasPrefix(item.Parent, "t1_") { // a comment; other parents are the post
+		m.ReplyTo = item.Parent
 	}
 	if n, err := strconv.Atoi(string(item.Bits)); err == nil {
 		m.Bits = max(n, 0)
@@ -122,7 +153,9 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 	if a.ID == "" {
 		a.ID = a.Login
 	}
+	a.Roles |= item.roles(author)
 	for _, b := range append(author.Badges, item.Badges...) {
+		a.Roles |= badgeRole(b.Icon) // whatever the language of its title
 		name, version := b.Name, scalar(b.Version)
 		if name == "" {
 			name = b.SetID
@@ -132,6 +165,14 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 			version = strings.TrimSuffix(version, ")")
 		}
 		a.badge(plainText([]byte(name)), plainText([]byte(version)))
+	}
+	for _, e := range item.Emotes {
+		// A standard emoji stands as its shortcut, where viewers see the character, which is its id.
+		if e.Custom != nil && !*e.Custom && len(e.Name) > 2 && e.Name[0] == ':' {
+			if id := plainText([]byte(scalar(e.ID))); utf8.RuneCountInString(id) < len(id) {
+				m.Text = strings.ReplaceAll(m.Text, e.Name, id)
+			}
+		}
 	}
 	for _, e := range item.Emotes {
 		p.chatDownloaderEmote(m, scalar(e.ID), e.Name, e.Locations, e.Custom, e.Shortcuts)
@@ -152,7 +193,7 @@ func (p *pass) chatDownloaderRecord(c *cursor, m *Message) error {
 	if fine {
 		m.Precision = time.Millisecond
 	}
-	if m.Offset == 0 && strings.HasPrefix(item.Stamp, "-") { // YouTube's waiting room
+	if m.Offset <= 0 && strings.HasPrefix(item.Stamp, "-") { // YouTube's waiting room
 		p.beforeStart(m, item.Stamp)
 	}
 	return nil
@@ -166,10 +207,17 @@ func spokenBySite(action, kind string) bool {
 		return true
 	}
 	switch kind {
-	case "viewer_engagement_message", "mode_change_message", "sponsorships_gift_purchase_announcement", "sponsorships_gift_redemption_announcement":
+	case "viewer_engagement_message", "mode_change_message", "donation_announcement", "sponsorships_gift_purchase_announcement", "sponsorships_gift_redemption_announcement":
 		return true
 	}
 	return strings.HasPrefix(kind, "ticker_")
+}
+
+// greets says whether a record's text is YouTube's greeting of a new member. Old versions of the tool write that for the
+// member's words.
+func (item *chatDownloaderItem) greets() bool {
+	return item.Type == "membership_item" && item.Primary == nil && item.Secondary == nil &&
+		(*item.Message == "New member" || strings.HasPrefix(*item.Message, "Welcome to "))
 }
 
 // chatDownloaderEmote places one emote. Twitch's have locations in code points, inclusive at both ends, as a list or

@@ -432,8 +432,11 @@ func seconds(b []byte) (d time.Duration, fine bool, err error) {
 }
 
 // wallClock reads an RFC 3339 time, or one without a zone as UTC. Years before 2000 are the writers' "not set" and give
-// false, as does anything else.
+// false, as does anything else. The day may have one digit, as justlog writes it.
 func wallClock(b []byte) (time.Time, bool) {
+	if len(b) >= 18 && len(b) < 40 && b[7] == '-' && b[9] == ' ' {
+		b = append(append(append(make([]byte, 0, 40), b[:8]...), '0'), b[8:]...)
+	}
 	if len(b) < 19 || len(b) > 40 {
 		return time.Time{}, false
 	}

@@ -49,9 +49,12 @@ func parseIRC(line []byte) (l ircLine, ok bool) {
 	}
 	middle, trailing, found := bytes.Cut(params, []byte(" :"))
 	if !found && len(params) > 0 && params[0] == ':' {
-		middle, trailing = nil, params[1:]
+		middle, trailing, found = nil, params[1:], true
 	}
-	l.channel, _, _ = bytes.Cut(middle, []byte(" "))
+	l.channel, middle, _ = bytes.Cut(middle, []byte(" "))
+	if !found { // the last parameter needs no colon if it is one word
+		trailing = bytes.TrimSpace(middle[bytes.LastIndexByte(middle, ' ')+1:])
+	}
 	l.trailing = trailing
 	return l, true
 }
@@ -306,6 +309,10 @@ func (p *pass) justlogRecord(c *cursor, m *Message) error {
 		default:
 			return errIgnored
 		}
+	}
+	if command == "USERNOTICE" { // its text begins with what the platform says; some servers escape that in the tags
+		said := item.Tags["system-msg"]
+		item.Text = strings.TrimSpace(strings.TrimPrefix(strings.TrimPrefix(item.Text, said), ircUnescape([]byte(said))))
 	}
 	nick := strings.Map(func(r rune) rune {
 		if r <= ' ' || r == '!' || r == '@' {

@@ -76,10 +76,45 @@ func TestOddRecords(t *testing.T) {
 			text: `{"messages":[
 				{"text":"back","displayName":"Dee","timestamp":"2025-04-01T18:10:00Z","id":"3","tags":{"user-id":"7"}},
 				{"text":"dee has been timed out for 60 seconds","displayName":"","timestamp":"2025-04-01T18:00:05Z","id":"","tags":{"target-user-id":"7","ban-duration":"60"}},
-				{"text":"Cy subscribed","displayName":"Cy","timestamp":"2025-04-01T18:00:04Z","id":"2","tags":{"user-id":"6","login":"cy","msg-id":"sub","system-msg":"Cy subscribed"}},
+				{"text":"Cy subscribed. ","displayName":"Cy","timestamp":"2025-04-01T18:00:04Z","id":"2","tags":{"user-id":"6","login":"cy","msg-id":"sub","system-msg":"Cy subscribed."}},
+				{"text":"Cy subscribed. for the soup","displayName":"Cy","timestamp":"2025-04-01T18:00:03Z","id":"4","tags":{"user-id":"6","login":"cy","msg-id":"resub","system-msg":"Cy\\ssubscribed."}},
 				{"text":"spam","displayName":"Dee","timestamp":"2025-04-01T18:00:01Z","id":"1","tags":{"user-id":"7"}}]}`,
-			want:   []string{`1|7||Dee: "spam" deleted`, `2|6|cy|Cy: "Cy subscribed" notice=sub`, `3|7||Dee: "back"`},
-			report: Report{Read: 4, Kept: 3, Ignored: 1, Deleted: 1, Unsorted: 2},
+			want:   []string{`1|7||Dee: "spam" deleted`, `4|6|cy|Cy: "for the soup" notice=resub`, `3|7||Dee: "back"`},
+			report: Report{Read: 5, Kept: 3, Ignored: 2, Deleted: 1, Unsorted: 2},
+		},
+		{
+			name: "justlog text: days of one digit, a cleared chat, an announcement that sounds like a ban",
+			text: "[2025-04-1 18:00:01] #chef Dee: spam\r\n[2025-04-1 18:00:02] #chef  has been banned\r\n[2025-04-1 18:00:03] #chef Bo: still here\r\n" +
+				"[2025-04-1 18:00:04] #chef  Bo has been banned before\r\n[2025-04-11 18:00:05] #chef Bo: ten days later\r\n",
+			want:   []string{`|dee|dee|Dee: "spam" deleted`, `|bo|bo|Bo: "still here"`, `|bo|bo|Bo: "ten days later"`},
+			report: Report{Read: 5, Kept: 3, Ignored: 2, Deleted: 1},
+		},
+		{
+			name: "rustlog text: names before what moderators did",
+			text: "[2025-04-01 18:00:01] #chef dee: spam\r\n[2025-04-01 18:00:02] #chef dee: dee has been timed out for 600 seconds\r\n" +
+				"[2025-04-01 18:00:03] #chef bo: bo has been waiting\r\n[2025-04-01 18:00:04] #chef Chat has been cleared\r\n[2025-04-01 18:00:05] #chef bo: dee has been banned\r\n",
+			want:   []string{`|dee|dee|dee: "spam" deleted`, `|bo|bo|bo: "bo has been waiting" deleted`, `|bo|bo|bo: "dee has been banned"`},
+			report: Report{Read: 5, Kept: 3, Ignored: 2, Deleted: 2},
+		},
+		{
+			name: "logs of one channel and user by the first justlog",
+			text: "[2017-03-4 18:00:01] ada: hi\r\n[2017-03-14 18:00:02] ada: hi again\r\n",
+			want: []string{`|ada|ada|ada: "hi"`, `|ada|ada|ada: "hi again"`}, report: Report{Read: 2, Kept: 2},
+		},
+		{
+			name: "IRC: last words without a colon",
+			text: irc(privmsg("id=a;user-id=7;tmi-sent-ts=1743530401000", "spam"), "@ban-duration=5;tmi-sent-ts=1743530402000 :tmi.twitch.tv CLEARCHAT #chef ada",
+				"@id=b;user-id=8;tmi-sent-ts=1743530403000 :bo!bo@bo.tmi.twitch.tv PRIVMSG #chef oneword"),
+			want: []string{`a|7|ada|ada: "spam" deleted`, `b|8|bo|bo: "oneword"`}, report: Report{Read: 3, Kept: 2, Ignored: 1, Deleted: 1},
+		},
+		{
+			name: "tcd: several badges, its own format's bracket behind /me, days",
+			text: "[0:00:03] <@%Ada> hi\n[0:00:10] *Bo waves]\n[0:00:12] *Bo points at [soup]\n[23:59:59] <Bo> late\n[1 day, 0:00:02] <Bo> later\n[2 days, 1:00:00] <Bo> latest\n",
+			want: []string{
+				`|ada|ada|Ada: "hi" badges=moderator,subscriber roles=00110`, `|bo|bo|Bo: "waves" action`, `|bo|bo|Bo: "points at [soup]" action`,
+				`|bo|bo|Bo: "late"`, `|bo|bo|Bo: "later"`, `|bo|bo|Bo: "latest"`,
+			},
+			report: Report{Read: 6, Kept: 6},
 		},
 		{
 			name:   "justlog text: moderators and notices",
@@ -151,6 +186,63 @@ func TestOddRecords(t *testing.T) {
 				{"message":"was gifted a membership by M","timestamp":1600000103000000,"time_in_seconds":3,"action_type":"add_chat_item","message_type":"sponsorships_gift_redemption_announcement","author":{"id":"UCg","name":"G"}}]`,
 			want:   []string{`a|UCa||A: "soon?"`, `b|UCa||A: "soon!"`, `c|UCp||P: "money" notice=paid`},
 			report: Report{Read: 7, Kept: 3, Ignored: 4, Negative: 2},
+		},
+		{
+			name: "chat-downloader of YouTube: standard emoji as shortcuts, badges in other languages, greetings by old versions",
+			text: `[{"message_id":"a","message":":face_with_tears_of_joy: lol:face_with_tears_of_joy::_chefHi:","timestamp":1600000101000000,"time_in_seconds":1.5,"action_type":"add_chat_item","message_type":"text_message","author":{"id":"UCa","name":"A","badges":[{"title":"Moderatorin","icon_name":"moderator"}]},
+					"emotes":[{"id":"😂","name":":face_with_tears_of_joy:","shortcuts":[":face_with_tears_of_joy:",":joy:"],"is_custom_emoji":false},{"id":"UCx/1","name":":_chefHi:","shortcuts":[":_chefHi:",":chefHi:"],"is_custom_emoji":true}]},
+				{"message_id":"b","message":"Welcome to Chefs!","timestamp":1600000102000000,"time_in_seconds":2.5,"action_type":"add_chat_item","message_type":"membership_item","author":{"id":"UCb","name":"B"}},
+				{"message_id":"c","message":"Welcome to my world","header_primary_text":"Member for 6 months","timestamp":1600000103000000,"time_in_seconds":3.5,"action_type":"add_chat_item","message_type":"membership_item","author":{"id":"UCb","name":"B"}},
+				{"message_id":"d","message":"B donated $5","timestamp":1600000104000000,"time_in_seconds":4.5,"action_type":"add_chat_item","message_type":"donation_announcement"}]`,
+			want: []string{
+				`a|UCa||A: "😂 lol😂:_chefHi:" badges=Moderatorin roles=00010 [youtube UCx/1 :_chefHi:=":_chefHi:"]`, `c|UCb||B: "Welcome to my world" notice=membership`,
+			},
+			report: Report{Read: 4, Kept: 2, Ignored: 2},
+		},
+		{
+			name: "chat-downloader of Facebook, Reddit and Zoom",
+			text: `{"message_id":"f1","timestamp":1600000101000000,"time_in_seconds":1,"time_text":"0:01","message":"first","message_type":"text_message","is_author_original_poster":true,"author":{"id":"100","name":"Ada Chef","type":"user","is_verified":true}}
+{"message_id":"f2","timestamp":1600000102000000,"time_in_seconds":2,"time_text":"0:02","message":"second","message_type":"text_message","is_author_bot":false,"author":{"id":"101","name":"Bo"},"in_reply_to":{"message_id":"f1","message":"first"}}
+{"message_id":"f3","timestamp":1600000103000000,"time_in_seconds":3,"time_text":"0:03","attachments":[{"type":"Sticker"}],"author":{"id":"101","name":"Bo"}}
+{"message_id":"t1_a","timestamp":1600000104000000,"message":"hello pan","message_type":"new_comment","post_id":"t3_x","parent_message_id":"t3_x","author":{"name":"cy","id":"t2_c"},"author_display_name":"cy"}
+{"message_id":"t1_b","timestamp":1600000105000000,"message":"hello cy","message_type":"new_comment","parent_message_id":"t1_a","author":{"name":"dee","id":"t2_d"}}
+{"message_id":"t1_a","message_type":"remove_comment"}
+{"message_id":"t1_b","score":4,"message_type":"update_comment_score"}
+{"author":{"name":"Eve"},"time_text":"00:00:12","message":"from a meeting","time_in_seconds":12}
+`,
+			want: []string{
+				`f1|100||Ada Chef: "first" roles=10001`, `f2|101||Bo: "second" reply=f1`, `t1_a|t2_c||cy: "hello pan" deleted`, `t1_b|t2_d||dee: "hello cy" reply=t1_a`, `|eve|eve|Eve: "from a meeting"`,
+			},
+			report: Report{Read: 8, Kept: 5, Ignored: 3, Deleted: 1},
+		},
+		{
+			name: "Kick: the first kind of events, with roles in place of badges",
+			text: `{"event":"pusher_internal:subscription_succeeded","data":"{}","channel":"chatrooms.7"}
+{"event":"pusher:pong","data":[]}
+{"event":"App\\Events\\ChatMessageSentEvent","data":` + quoted(`{"message":{"id":"a","message":"soup [emoji:angel]","type":"","replied_to":null,"chatroom_id":"7","role":"Channel Host","created_at":1677379978,"action":null},"user":{"id":1,"username":"Ada","role":"Channel Host","isSuperAdmin":false,"verified":true,"follower_badges":[],"is_subscribed":false,"months_subscribed":0}}`) + `}
+{"event":"App\\Events\\ChatMessageSentEvent","data":{"message":{"id":"b","message":"hot","type":"","chatroom_id":"7","role":null,"created_at":1677379979},"user":{"id":5,"username":"Bo","role":"Moderator","follower_badges":["OG","VIP"],"is_subscribed":true,"months_subscribed":3,"quantity_gifted":0}}}
+{"event":"App\\Events\\ChatMessageSentEvent","data":` + quoted(`{"message":{"id":"c","message":null,"type":"info","role":"user","created_at":1677379980,"action":"subscribe"},"user":{"id":6,"username":"Cy","role":"user","isSuperAdmin":null,"is_subscribed":null,"months_subscribed":1}}`) + `}
+{"event":"App\\Events\\ChatMessageDeletedEvent","data":` + quoted(`{"deletedMessage":{"id":"b","deleted_by":1,"chatroom_id":"7"}}`) + `}
+{"event":"App\\Events\\PinnedMessageDeletedEvent","data":"[]","channel":"chatrooms.7.v2"}
+`,
+			want: []string{
+				`a|1|ada|Ada: "soup angel" badges=broadcaster roles=10001 [kick angel angel="angel"]`,
+				`b|5|bo|Bo: "hot" badges=moderator,og,vip,subscriber/3 roles=01110 deleted`,
+			},
+			report: Report{Read: 7, Kept: 2, Ignored: 5, Deleted: 1},
+		},
+		{
+			name: "Kick: webhooks",
+			text: `{"broadcaster":{"user_id":1,"username":"Chef"},"follower":{"user_id":5,"username":"Bo"}}
+{"message_id":"a","replies_to":null,"broadcaster":{"user_id":1,"username":"Chef","identity":null},"sender":{"is_anonymous":false,"user_id":5,"username":"Bo B","is_verified":true,"channel_slug":"bo-b","identity":{"username_color":"#FF5733","badges":[{"text":"Moderator","type":"moderator"},{"text":"Subscriber","type":"subscriber","count":3}]}},"content":"soup [emote:1:KEKW]","emotes":[{"emote_id":"1","positions":[{"s":5,"e":18}]}],"created_at":"2025-04-01T18:00:01Z"}
+{"message_id":"b","replies_to":{"message_id":"a","content":"soup","sender":{"user_id":5,"username":"Bo B","identity":null}},"broadcaster":{"user_id":1},"sender":{"user_id":6,"username":"Cy","channel_slug":"cy","identity":null},"content":"when","emotes":null,"created_at":"2025-04-01T18:00:02Z"}
+{"broadcaster":{"user_id":1},"moderator":{"user_id":5,"username":"Bo B"},"banned_user":{"user_id":6,"username":"Cy","channel_slug":"cy"},"metadata":{"reason":"hungry","created_at":"2025-04-01T18:00:03Z","expires_at":null}}
+{"message_id":"c","broadcaster":{"user_id":1},"sender":{"user_id":6,"username":"Cy","channel_slug":"cy","identity":null},"content":"back","created_at":"2025-04-01T18:00:04Z"}
+`,
+			want: []string{
+				`a|5|bo-b|Bo B: "soup KEKW" badges=moderator,subscriber/3 roles=10110 [kick 1 KEKW="KEKW"]`, `b|6|cy|Cy: "when" reply=a deleted`, `c|6|cy|Cy: "back"`,
+			},
+			report: Report{Read: 5, Kept: 3, Ignored: 2, Deleted: 1},
 		},
 		{
 			name: "Kick: events of both kinds, JSON within strings, numbers for ids",

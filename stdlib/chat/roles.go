@@ -32,7 +32,7 @@ func badgeRole(name string) Roles {
 		return VIP
 	case "partner", "verified", "ambassador", "VERIFIED", "Verified", "verified-user":
 		return Verified
-	case "bot-badge", "bot", "Bot", "chatbot":
+	case "bot-badge", "bot_badge", "bot", "Bot", "chatbot":
 		return Bot
 	}
 	return 0

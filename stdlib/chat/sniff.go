@@ -138,7 +138,8 @@ func isYouTube(s shape) bool {
 }
 
 func isKick(s shape) bool {
-	return s.has("content", "sender") || s.has("chatroom_id", "content") || s.has("chat_id", "content")
+	return s.has("content", "sender") || s.has("chatroom_id", "content") || s.has("chat_id", "content") ||
+		s.has("broadcaster") // in all of its webhooks
 }
 
 func isJustlog(s shape) bool {

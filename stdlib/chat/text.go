@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,7 +17,7 @@ import (
 //	[0:01:02] name: text                     TwitchDownloader, relative times; Chatterino, times of day below a head
 //	[2024-05-01 20:01:02 UTC] name: text     TwitchDownloader, wall clock; .000 before UTC in the full form
 //	[00:01:02] <name> text                   tcd; the name may be led by a badge's sign, and bodies may run over lines
-//	[2024-05-01 20:01:02] #channel name: text  justlog
+//	[2024-05-1 20:01:02] #channel name: text  justlog; the day of rustlog has two digits always
 //	@tags :name!name@host PRIVMSG #channel :text   IRC
 
 // textLine is one such line taken apart.
@@ -41,7 +42,17 @@ func parseStamp(line []byte) (l textLine, ok bool) {
 	if l.sent, ok = wallClock(stamp); ok {
 		return l, true
 	}
+	days := time.Duration(0)
+	if number, clock, found := bytes.Cut(stamp, []byte(", ")); found { // "1 day, 2:03:04", as Python writes it
+		number, ok = bytes.CutSuffix(bytes.TrimSuffix(number, []byte("s")), []byte(" day"))
+		n, err := strconv.ParseUint(string(number), 10, 8)
+		if !ok || err != nil {
+			return l, false
+		}
+		days, stamp = time.Duration(n)*24*time.Hour, clock
+	}
 	l.offset, l.fine, ok = clockTime(stamp)
+	l.offset += days
 	return l, ok
 }
 
@@ -234,7 +245,12 @@ func readText(f Format, s style) reader {
 			}
 			text, err := p.textMessage(l, s, p.begin(position))
 			if errors.Is(err, errNoAuthor) && (s == channelStyle && bytes.HasPrefix(l.rest, []byte("#")) || s == colonStyle && !day.IsZero()) {
-				p.textNotice(l, position)
+				p.textNotice(l.rest, moment{l.sent, position})
+				p.ignored()
+				continue
+			}
+			// rustlog has the name before the notice once more: "name: name has been banned".
+			if err == nil && s == channelStyle && bytes.HasPrefix(text, append([]byte(p.msg.Author.Login), " has been "...)) && p.textNotice(text, moment{l.sent, position}) {
 				p.ignored()
 				continue
 			}
@@ -273,14 +289,19 @@ func (p *pass) textMessage(l textLine, s style, m *Message) ([]byte, error) {
 		case len(rest) > 0 && rest[0] == '*':
 			name, text, _ = bytes.Cut(rest[1:], []byte(" "))
 			m.Action = true
+			if bytes.Count(text, []byte("]")) > bytes.Count(text, []byte("[")) { // tcd's own format ends with one too many
+				text = bytes.TrimSuffix(text, []byte("]"))
+			}
 		default:
 			return nil, errNoAuthor
 		}
-		if len(name) > 1 { // tcd's signs for badges
-			if badge := tcdBadge(name[0]); badge != "" {
-				m.Author.badge(badge, "")
-				name = name[1:]
+		for len(name) > 1 { // tcd's signs for badges
+			badge := tcdBadge(name[0])
+			if badge == "" {
+				break
 			}
+			m.Author.badge(badge, "")
+			name = name[1:]
 		}
 	case channelStyle:
 		channel, behind, found := bytes.Cut(rest, []byte(" "))
@@ -308,23 +329,26 @@ func (p *pass) textMessage(l textLine, s style, m *Message) ([]byte, error) {
 	return text, nil
 }
 
-// textNotice reads what justlog and Chatterino write of moderators: "name has been banned", "name has been timed out for 600
-// seconds", "chat has been cleared".
-func (p *pass) textNotice(l textLine, position int64) {
-	words := bytes.Fields(l.rest)
-	if len(words) > 0 && words[0][0] == '#' {
-		words = words[1:]
+// textNotice reads what justlog, rustlog and Chatterino write of moderators: "name has been banned", "name has been timed out
+// for 600 seconds", "chat has been cleared", and justlog's "has been banned" of nobody, which is a cleared chat too. It says
+// whether notice is such.
+func (p *pass) textNotice(notice []byte, at moment) bool {
+	if bytes.HasPrefix(notice, []byte("#")) {
+		_, notice, _ = bytes.Cut(notice, []byte(" "))
 	}
-	if len(words) < 4 || string(words[1]) != "has" || string(words[2]) != "been" {
-		return
+	name, done, found := bytes.Cut(notice, []byte(" has been "))
+	if !found || bytes.IndexByte(name, ' ') >= 0 {
+		return false
 	}
-	at := moment{l.sent, position}
-	switch what := string(words[3]); {
-	case strings.HasPrefix(what, "cleared"):
+	switch what, _, _ := strings.Cut(string(done), " "); {
+	case strings.HasPrefix(what, "cleared"), len(name) == 0 && string(done) == "banned":
 		p.facts.removed.everything(at)
-	case strings.HasPrefix(what, "banned"), what == "permanently", what == "timed":
-		p.facts.removed.author(string(bytes.ToLower(words[0])), at)
+	case len(name) > 0 && (strings.HasPrefix(what, "banned") || what == "permanently" || what == "timed"):
+		p.facts.removed.author(string(bytes.ToLower(name)), at)
+	default:
+		return false
 	}
+	return true
 }
 
 // setName fills an author of whom only the name is known. Names that are not ASCII come as "Name (login)" at times.
