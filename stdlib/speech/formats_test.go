@@ -158,6 +158,21 @@ func TestImport(t *testing.T) {
 		{"scores that are no numbers", `{"segments": [{"start": 1, "end": 2, "avg_logprob": -Infinity, "words": [
 			{"word": "\"NaN", "start": 1, "end": 1.5, "score": NaN}, {"word": "b", "start": NaN, "end": NaN}]}], "language": "en"}`,
 			FormatWhisperX, "en", "\"NaN@1000-1500 s0 t0; b@1500-2000 untimed s0 t0; "},
+		{"whisper-timestamped", `{"text": " Soup is on", "segments": [{"id": 0, "seek": 0, "start": 0.5, "end": 2.0, "text": " Soup is on", "no_speech_prob": 0.1, "confidence": 0.8, "words": [
+			{"text": "Soup", "start": 0.5, "end": 0.9, "confidence": 0.75}, {"text": "[*]", "start": 0.9, "end": 1.2}, {"text": "is", "start": 1.2, "end": 1.4, "confidence": 0.5}]}], "language": "en", "language_probs": {"en": 1}}`,
+			FormatOpenAI, "en", "Soup@500-900 p0.75 s0 t0; is@1200-1400 p0.50 s0 t0; "},
+		{"stable-ts and faster-whisper: pieces of words, words twice", `{"language": "welsh", "segments": [{"start": 0, "end": 3, "text": " A mid-air 汤 soup", "no_speech_prob": 0.1, "words": [
+			{"word": " A", "start": 0, "end": 0.2, "probability": 0.9}, {"word": " mid", "start": 0.2, "end": 0.5, "probability": 0.9}, {"word": "-air", "start": 0.5, "end": 0.8, "probability": 0.6},
+			{"word": "汤", "start": 1, "end": 1.5, "probability": 0.5}, {"word": " soup", "start": 1.5, "end": 2, "probability": 0.4}]}, {"start": 3, "end": 4, "text": "", "words": null}],
+			"words": [{"word": " A", "start": 0, "end": 0.2}, {"word": " mid", "start": 0.2, "end": 0.5}], "ori_dict": {"segments": 1}}`,
+			FormatOpenAI, "cy", "A@0-200 p0.90 s0 t0; mid-air@200-800 p0.60 s0 t0; 汤@1000-1500 p0.50 s0 t0; soup@1500-2000 p0.40 s0 t0; "},
+		{"OpenAI's speakers", `{"task": "transcribe", "duration": 5.0, "text": "Hi. Yes.", "segments": [{"type": "transcript.text.segment", "id": "seg_0", "speaker": "A", "start": 0.2, "end": 1, "text": "Hi."},
+			{"type": "transcript.text.segment", "id": "seg_1", "speaker": "B", "start": 1, "end": 2, "text": "Yes."}], "usage": {"type": "duration", "seconds": 5}}`,
+			FormatOpenAI, "", "Hi.@200-1000 untimed s0 t0; Yes.@1000-2000 untimed s1 t1; "},
+		{"whisper.cpp hours into a stereo recording", `{"result": {"language": "en"}, "transcription": [
+			{"offsets": {"from": 12345000, "to": 12347000}, "text": " Soup", "speaker": "0", "tokens": [{"text": " Soup", "offsets": {"from": 12345600, "to": 12346000}, "id": 1, "p": nan, "t_dtw": 1.23457e+06}]},
+			{"offsets": {"from": 12347000, "to": 12348000}, "text": " hm", "speaker": "?"}, {"offsets": {"from": 12348000, "to": 12349000}, "text": " yes", "speaker": "1"}]}`,
+			FormatWhisperCPP, "en", "Soup@12345700-12346000 s0 t0; hm@12347000-12348000 untimed s1 t0; yes@12348000-12349000 untimed s2 t1; "},
 		{"characters in pieces", "{\"transcription\": [{\"offsets\": {\"from\": 0, \"to\": 900}, \"text\": \" so \U0001F600 caf\u00e9\", \"tokens\": [" +
 			"{\"text\": \" so\", \"offsets\": {\"from\": 0, \"to\": 300}, \"p\": 1}, {\"text\": \" \xf0\x9f\", \"offsets\": {\"from\": 300, \"to\": 400}, \"p\": 1}, " +
 			"{\"text\": \"\x98\x80\", \"offsets\": {\"from\": 400, \"to\": 500}, \"p\": 1}, {\"text\": \" caf\", \"offsets\": {\"from\": 500, \"to\": 700}, \"p\": 1}, " +

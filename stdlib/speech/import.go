@@ -2,6 +2,7 @@ package speech
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -30,7 +32,7 @@ const (
 )
 
 // Import reads a transcript that another tool wrote: JSON of WhisperX, of whisper.cpp (-oj, -ojf) or of OpenAI's
-// verbose_json, WebVTT with or without word times, SRT, or words.json. The content decides which, not a name. What a
+// verbose_json, as whisper-timestamped, stable-ts and the servers around faster-whisper write it too, WebVTT with or without word times, SRT, or words.json. The content decides which, not a name. What a
 // format does not say is marked as missing: Prob is -1, and Timed is false for a word whose time is its share of its
 // segment's.
 func Import(r io.Reader) (*Transcript, error) {
@@ -224,23 +226,26 @@ type jsonSegment struct {
 
 type jsonWord struct {
 	Word        string   `json:"word"`
+	Text        string   `json:"text"` // whisper-timestamped, in place of word
 	Start       *float64 `json:"start"`
 	End         *float64 `json:"end"`
 	Score       *float64 `json:"score"`       // WhisperX
 	Probability *float64 `json:"probability"` // whisper's own tools
+	Confidence  *float64 `json:"confidence"`  // whisper-timestamped
 	Speaker     string   `json:"speaker"`
 }
 
 type cppSegment struct {
 	Offsets     *cppOffsets `json:"offsets"`
 	Text        string      `json:"text"`
+	Speaker     string      `json:"speaker"` // of stereo recordings: "0", "1" or "?"
 	SpeakerTurn bool        `json:"speaker_turn_next"`
 	Tokens      []struct {
 		Text    string      `json:"text"`
 		Offsets *cppOffsets `json:"offsets"`
 		ID      int64       `json:"id"`
 		P       *float64    `json:"p"`
-		DTW     *int64      `json:"t_dtw"` // centiseconds; -1 where there is none
+		DTW     *float64    `json:"t_dtw"` // centiseconds in six digits, "1.23457e+06"; -1 where there is none
 	} `json:"tokens"`
 }
 
@@ -285,16 +290,13 @@ func probability(p *float64) float64 {
 // words converts a list of words; those without times have a start below 0, for [piece.fill].
 func words(list []jsonWord) ([]Word, error) {
 	var out []Word
+	spaced := slices.ContainsFunc(list, func(w jsonWord) bool { return strings.HasPrefix(w.Word, " ") })
 	for _, w := range list {
-		text := strings.TrimSpace(w.Word)
-		if text == "" {
+		text := strings.TrimSpace(cmp.Or(w.Word, w.Text))
+		if text == "" || text == "[*]" { // by which whisper-timestamped means sounds that are no words
 			continue
 		}
-		prob := w.Score
-		if prob == nil {
-			prob = w.Probability
-		}
-		word := Word{Text: text, Prob: probability(prob), Start: -1}
+		word := Word{Text: text, Prob: probability(cmp.Or(w.Score, w.Probability, w.Confidence)), Start: -1}
 		if w.Start != nil && w.End != nil {
 			start, ok := seconds(*w.Start)
 			end, ok2 := seconds(*w.End)
@@ -303,14 +305,37 @@ func words(list []jsonWord) ([]Word, error) {
 			}
 			word.Start, word.End, word.Timed = max(start, 0), max(start, end, 0), true
 		}
+		if n := len(out); spaced && n > 0 && !strings.HasPrefix(w.Word, " ") && out[n-1].joins(word) {
+			continue
+		}
 		out = append(out, word)
 	}
 	return out, nil
 }
 
+// joins appends a piece of the same word to w: whisper's own tools write " mid", "-air", where a space begins each word. In
+// scripts without spaces every piece stands for itself. A piece without a time, or beside one, is left alone.
+func (w *Word) joins(next Word) bool {
+	before, _ := utf8.DecodeLastRuneInString(w.Text)
+	after, _ := utf8.DecodeRuneInString(next.Text)
+	if !w.Timed || !next.Timed || unicode.In(before, unspaced...) || unicode.In(after, unspaced...) {
+		return false
+	}
+	w.Text += next.Text
+	w.End = max(w.End, next.End)
+	w.Prob = min(w.Prob, next.Prob) // -1 where one is not known
+	return true
+}
+
+// unspaced are the scripts that put no space between words.
+var unspaced = []*unicode.RangeTable{unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar}
+
 func importSegments(f *jsonFile) (*Transcript, error) {
 	format := FormatOpenAI
 	var b builder
+	if slices.ContainsFunc(f.Segments, func(s jsonSegment) bool { return len(s.Words) > 0 }) {
+		f.Words = nil // the same words once more, as some servers write them
+	}
 	for i, s := range f.Segments {
 		if s.Start == nil || s.End == nil {
 			return nil, fmt.Errorf("segment %d has no start or no end", i+1)
@@ -377,7 +402,7 @@ func importCPP(f *jsonFile) (*Transcript, error) {
 	ms := func(v int64) time.Duration { return time.Duration(v) * time.Millisecond }
 	bad := func(o *cppOffsets) bool { return o.From < 0 || o.To < 0 || o.From > limit || o.To > limit }
 	var b builder
-	turn := 0
+	turn, diarized := 0, false
 	for i, s := range f.Transcription {
 		if s.Offsets == nil {
 			return nil, fmt.Errorf("segment %d has no offsets", i+1)
@@ -388,6 +413,12 @@ func importCPP(f *jsonFile) (*Transcript, error) {
 		p := piece{start: ms(s.Offsets.From), end: max(ms(s.Offsets.To), ms(s.Offsets.From)), noSpeech: -1, speaker: strconv.Itoa(turn)}
 		if s.SpeakerTurn {
 			turn++
+		}
+		if s.Speaker != "" {
+			diarized = true
+			if p.speaker = s.Speaker; s.Speaker == "?" {
+				p.speaker = ""
+			}
 		}
 		var logProb float64
 		tokens, unknown := 0, false
@@ -406,8 +437,8 @@ func importCPP(f *jsonFile) (*Transcript, error) {
 				w := Word{Prob: -1, Start: -1}
 				if k.Offsets != nil && !bad(k.Offsets) {
 					w.Start, w.Timed = ms(k.Offsets.From), true
-					if k.DTW != nil && *k.DTW >= 0 && *k.DTW < limit && (ms(10**k.DTW)-w.Start).Abs() <= believeWarp {
-						w.Start = ms(10 * *k.DTW)
+					if k.DTW != nil && *k.DTW >= 0 && *k.DTW < float64(limit) && (ms(int64(10**k.DTW))-w.Start).Abs() <= believeWarp {
+						w.Start = ms(int64(10 * *k.DTW))
 					}
 				}
 				p.words = append(p.words, w)
@@ -438,7 +469,7 @@ func importCPP(f *jsonFile) (*Transcript, error) {
 		p.fill()
 		b.segments = append(b.segments, p)
 	}
-	if turn == 0 { // nobody marked turns: pauses do
+	if turn == 0 && !diarized { // nobody marked turns: pauses do
 		for i := range b.segments {
 			b.segments[i].speaker = ""
 		}
@@ -456,11 +487,15 @@ func languageCode(name string) string {
 }
 
 var languageCodes = map[string]string{
-	"arabic": "ar", "chinese": "zh", "czech": "cs", "danish": "da", "dutch": "nl", "english": "en", "finnish": "fi",
-	"french": "fr", "german": "de", "greek": "el", "hebrew": "he", "hindi": "hi", "hungarian": "hu", "indonesian": "id",
-	"italian": "it", "japanese": "ja", "korean": "ko", "norwegian": "no", "polish": "pl", "portuguese": "pt",
-	"romanian": "ro", "russian": "ru", "spanish": "es", "swedish": "sv", "thai": "th", "turkish": "tr", "ukrainian": "uk",
-	"vietnamese": "vi",
+	"afrikaans": "af", "arabic": "ar", "armenian": "hy", "azerbaijani": "az", "belarusian": "be", "bosnian": "bs",
+	"bulgarian": "bg", "catalan": "ca", "chinese": "zh", "croatian": "hr", "czech": "cs", "danish": "da", "dutch": "nl",
+	"english": "en", "estonian": "et", "finnish": "fi", "french": "fr", "galician": "gl", "german": "de", "greek": "el",
+	"hebrew": "he", "hindi": "hi", "hungarian": "hu", "icelandic": "is", "indonesian": "id", "italian": "it",
+	"japanese": "ja", "kannada": "kn", "kazakh": "kk", "korean": "ko", "latvian": "lv", "lithuanian": "lt",
+	"macedonian": "mk", "malay": "ms", "maori": "mi", "marathi": "mr", "nepali": "ne", "norwegian": "no", "persian": "fa",
+	"polish": "pl", "portuguese": "pt", "romanian": "ro", "russian": "ru", "serbian": "sr", "slovak": "sk",
+	"slovenian": "sl", "spanish": "es", "swahili": "sw", "swedish": "sv", "tagalog": "tl", "tamil": "ta", "thai": "th",
+	"turkish": "tr", "ukrainian": "uk", "urdu": "ur", "vietnamese": "vi", "welsh": "cy",
 }
 
 var (

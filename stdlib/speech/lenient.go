@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"banter/internal/problem"
 )
 
-// decodeJSON reads JSON as speech tools write it. Python's json writes NaN and Infinity, which JSON does not have: they
-// become null, a value that is not given.
+// decodeJSON reads JSON as speech tools write it. Python's json writes NaN and Infinity and C++'s streams nan and inf, which
+// JSON does not have: they become null, a value that is not given.
 func decodeJSON(data []byte, into any) error {
 	data = withoutNaN(data)
 	err := json.Unmarshal(data, into)
@@ -37,9 +38,9 @@ func place(data []byte, at int64) string {
 	return fmt.Sprintf("line %d, byte %d", 1+bytes.Count(before, []byte("\n")), len(before)-bytes.LastIndexByte(before, '\n'))
 }
 
-// withoutNaN writes null for NaN, Infinity and -Infinity that stand outside of strings. What it returns has the same lines.
+// withoutNaN writes null for numbers that are none and stand outside of strings. What it returns has the same lines.
 func withoutNaN(data []byte) []byte {
-	if !bytes.Contains(data, []byte("NaN")) && !bytes.Contains(data, []byte("Infinity")) {
+	if !slices.ContainsFunc(noNumbers, func(word string) bool { return bytes.Contains(data, []byte(word)) }) {
 		return data
 	}
 	out := make([]byte, 0, len(data))
@@ -66,8 +67,11 @@ func withoutNaN(data []byte) []byte {
 	return out
 }
 
+// noNumbers are what JSON does not have, longer ones before what they begin with; the one in brackets is of Windows.
+var noNumbers = []string{"NaN", "Infinity", "-Infinity", "nan", "-nan(ind)", "-nan", "inf", "-inf"}
+
 func notANumber(b []byte) string {
-	for _, word := range []string{"NaN", "Infinity", "-Infinity"} {
+	for _, word := range noNumbers {
 		if bytes.HasPrefix(b, []byte(word)) {
 			return word
 		}
