@@ -220,6 +220,10 @@ func openFFmpeg(ctx context.Context, path string, size int64, k kind, opt Option
 		if err := s.layADTS(size); err != nil {
 			return nil, err
 		}
+	} else if short, err := endsShort(s.in.Container, s.file, size); err != nil {
+		return nil, err
+	} else if short {
+		s.cut = true
 	}
 	return s, s.start(ctx, ffmpeg, path)
 }
