@@ -123,9 +123,15 @@ func FuzzColonText(f *testing.F) {
 	fuzz(f, is(readText(TwitchDownloaderText, colonStyle)), "twitchdownloader.txt", "twitchdownloader-utc.txt")
 }
 
-func FuzzTCD(f *testing.F) { fuzz(f, is(readText(TCD, angleStyle)), "chat.tcd") }
+func FuzzTCD(f *testing.F) {
+	f.Add([]byte("[0:00:03] <@%Ada> hi\n[1 day, 0:00:02] *Bo waves]\nmore\n"))
+	fuzz(f, is(readText(TCD, angleStyle)), "chat.tcd")
+}
 
-func FuzzJustlogText(f *testing.F) { fuzz(f, is(readText(JustlogText, channelStyle)), "justlog.txt") }
+func FuzzJustlogText(f *testing.F) {
+	f.Add([]byte("[2025-04-1 18:00:02] #chef  has been banned\r\n[2025-04-1 18:00:02] #chef dee: dee has been timed out for 6 seconds\r\n"))
+	fuzz(f, is(readText(JustlogText, channelStyle)), "justlog.txt")
+}
 
 func FuzzIRC(f *testing.F) { fuzz(f, is(readIRC), "twitch.irc") }
 
@@ -136,10 +142,16 @@ func FuzzYouTube(f *testing.F) {
 }
 
 func FuzzChatDownloader(f *testing.F) {
+	f.Add([]byte(`[{"message_id":"a","message":":joy::_chefHi:","time_in_seconds":1,"message_type":"new_comment","parent_message_id":"t1_b","author":{"id":"1","is_verified":true,"badges":[{"title":"M","icon_name":"moderator"}]},"emotes":[{"id":"😂","name":":joy:","is_custom_emoji":false},{"id":"x","name":":_chefHi:","is_custom_emoji":true}]}]`))
 	fuzz(f, func(p *pass) reader { return inArray(p, ChatDownloader, p.chatDownloaderRecord) }, "chatdownloader.json")
 }
 
 func FuzzKickEvents(f *testing.F) {
+	f.Add([]byte(`{"event":"App\\Events\\ChatMessageSentEvent","data":{"message":{"id":"b","message":"hot [emoji:angel]","created_at":1677379979},"user":{"id":5,"username":"Bo","role":"Moderator","follower_badges":["OG"],"is_subscribed":true,"months_subscribed":3}}}
+{"event":"App\\Events\\ChatMessageDeletedEvent","data":"{\"deletedMessage\":{\"id\":\"b\"}}"}
+{"message_id":"c","replies_to":{"message_id":"b"},"sender":{"user_id":6,"username":"Cy","channel_slug":"cy"},"content":"x","created_at":"2025-04-01T18:00:02Z"}
+{"broadcaster":{"user_id":1},"banned_user":{"user_id":6},"metadata":{"created_at":"2025-04-01T18:00:03Z"}}
+`))
 	fuzz(f, func(p *pass) reader { return inLines(p, Kick, p.kickRecord) }, "kick-events.jsonl")
 }
 

@@ -155,7 +155,9 @@ func (p *pass) htmlMessage(body []byte, m *Message) error {
 				if !ok {
 					return errNoStamp
 				}
-				if m.Offset, m.Sent = l.offset, l.sent; !l.sent.IsZero() {
+				if m.Sent = l.sent; l.sent.IsZero() {
+					m.Offset = p.unwrap(l.offset)
+				} else {
 					m.Origin = FromSent
 				}
 				if l.fine {

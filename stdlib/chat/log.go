@@ -107,7 +107,7 @@ func (r Report) Summary() string {
 	return strings.Join(parts, ", ")
 }
 
-// Open reads the log at path, plain or packed by gzip, zstd or bzip2.
+// Open reads the log at path, plain or packed by gzip, zstd, bzip2, xz or zip.
 func Open(ctx context.Context, path string, opt Options) (*Log, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -241,6 +241,9 @@ type pass struct {
 
 	lastOffset time.Duration // of the last message placed by its offset
 	lastSent   time.Time     // of the last message placed by its wall clock alone
+
+	lastStamp time.Duration // as a line's h:mm:ss had it
+	days      time.Duration // that such stamps have left out so far
 }
 
 func newPass(ctx context.Context, r io.Reader, total int64, opt Options) (*pass, error) {

@@ -56,6 +56,15 @@ func parseStamp(line []byte) (l textLine, ok bool) {
 	return l, ok
 }
 
+// unwrap adds the days that TwitchDownloader's older versions leave out: their hours begin anew at 24.
+func (p *pass) unwrap(stamp time.Duration) time.Duration {
+	if p.lastStamp >= 23*time.Hour && p.lastStamp < 24*time.Hour && stamp >= 0 && stamp < time.Hour {
+		p.days += 24 * time.Hour
+	}
+	p.lastStamp = stamp
+	return stamp + p.days
+}
+
 // clockTime reads h:mm:ss or m:ss, with a fraction perhaps, negative perhaps.
 func clockTime(b []byte) (d time.Duration, fine, ok bool) {
 	negative := len(b) > 0 && b[0] == '-'
@@ -242,6 +251,9 @@ func readText(f Format, s style) reader {
 					return err
 				}
 				continue
+			}
+			if s == colonStyle && l.sent.IsZero() {
+				l.offset = p.unwrap(l.offset)
 			}
 			text, err := p.textMessage(l, s, p.begin(position))
 			if errors.Is(err, errNoAuthor) && (s == channelStyle && bytes.HasPrefix(l.rest, []byte("#")) || s == colonStyle && !day.IsZero()) {
