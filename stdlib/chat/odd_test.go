@@ -129,6 +129,11 @@ func TestOddRecords(t *testing.T) {
 			report: Report{Read: 3, Kept: 2, Ignored: 1, Deleted: 1},
 		},
 		{
+			name: "Chatterino: two spaces, logging that ends and begins again",
+			text: "# Start logging at 2025-04-01 18:00:00 CEST\n[18:00:01]  dee: spam\n[18:00:02]  Cy subscribed at Tier 1: 6 months\n[23:59:59] 莉 rie: first: things\n# Stop logging at 2025-04-02 00:00:00 CEST\n\n# Start logging at 2025-04-02 20:00:00 CEST\n[20:00:01]  ada: hi\n",
+			want: []string{`|dee|dee|dee: "spam"`, `|rie|rie|莉: "first: things"`, `|ada|ada|ada: "hi"`}, report: Report{Read: 4, Kept: 3, Ignored: 1},
+		},
+		{
 			name: "yt-dlp: super chats and stickers, members, tickers, placeholders, replacements, deletions, the waiting room",
 			text: strings.Join([]string{
 				youTubeAdd("0", `"liveChatTextMessageRenderer":{"id":"w","timestampUsec":"1600000000000000","timestampText":{"simpleText":"−1:40"},"authorName":{"simpleText":"W"},"authorExternalChannelId":"UCw","message":{"runs":[{"text":"soon?"}]}}`),

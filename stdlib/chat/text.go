@@ -224,8 +224,8 @@ func readText(f Format, s style) reader {
 			if !some {
 				return flush()
 			}
-			if number == 1 {
-				day = loggingSince(line)
+			if since := loggingSince(line); !since.IsZero() && (number == 1 || !day.IsZero()) { // or logging began again
+				day, last = since, 0
 			}
 			l, ok := parseStamp(line)
 			if ok && !day.IsZero() && l.sent.IsZero() {
@@ -235,12 +235,13 @@ func readText(f Format, s style) reader {
 				}
 				last = l.offset
 				l.sent, l.offset = day.Add(l.offset), 0
+				l.rest = bytes.TrimLeft(l.rest, " ") // of which it writes two before a name
 			}
 			switch {
 			case !ok && s == angleStyle && waiting && len(body)+len(line) < p.limits.Record:
 				body = append(append(body, ' '), line...)
 				continue
-			case len(line) == 0, number == 1 && line[0] == '#': // a comment at the top
+			case len(line) == 0, line[0] == '#' && (number == 1 || !day.IsZero()): // a comment at the top, or Chatterino's
 				continue
 			}
 			if err := flush(); err != nil {
@@ -258,6 +259,10 @@ func readText(f Format, s style) reader {
 			text, err := p.textMessage(l, s, p.begin(position))
 			if errors.Is(err, errNoAuthor) && (s == channelStyle && bytes.HasPrefix(l.rest, []byte("#")) || s == colonStyle && !day.IsZero()) {
 				p.textNotice(l.rest, moment{l.sent, position})
+				p.ignored()
+				continue
+			}
+			if err == nil && !day.IsZero() && !p.chatterinoName(&p.msg.Author) {
 				p.ignored()
 				continue
 			}
@@ -372,6 +377,21 @@ func (p *pass) setName(a *Author, name []byte) {
 	a.Name = p.names.string(name)
 	a.Login = p.names.string(bytes.ToLower(login))
 	a.ID = a.Login
+}
+
+// chatterinoName parts a name as Chatterino writes it: the login, behind the display name where that is in another script.
+// It says false for what is no name but the platform's words, with a colon in them.
+func (p *pass) chatterinoName(a *Author) bool {
+	name, login, both := strings.Cut(a.Name, " ")
+	if !both {
+		return true
+	}
+	if strings.Contains(login, " ") || utf8.RuneCountInString(name) == len(name) {
+		return false
+	}
+	a.Name, a.Login = p.names.string([]byte(name)), p.names.string([]byte(strings.ToLower(login)))
+	a.ID = a.Login
+	return true
 }
 
 // tcdBadge names the badge that tcd's irc style writes as a sign before the name.
