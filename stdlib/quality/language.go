@@ -84,7 +84,7 @@ func (r Language) prepare(s *scene) (judge, error) {
 func prose(text string, emotes map[string]bool) (string, int) {
 	var words []string
 	letters := 0
-	for _, word := range strings.FieldsFunc(text, isGap) {
+	for _, word := range fields(text) {
 		if emotes[word] || word[0] == '@' || word[0] == '!' || looksLikeEmote(word) || hasLink(word) {
 			continue
 		}

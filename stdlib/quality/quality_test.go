@@ -98,6 +98,9 @@ func TestRulesAboutOnePair(t *testing.T) {
 		{"speech words", SpeechWords{Min: 5}, pair("a", 1, "x"), "fewer than 5"},
 		{"insult", Toxicity{}, pair("a", 1, "what an IDIOOOT you are"), "idiot"},
 		{"insult in other signs", Toxicity{}, pair("a", 1, "1d10t"), "idiot"},
+		{"insult cut by invisible signs", Toxicity{}, pair("a", 1, "you i\u200bdi\u00adot"), "idiot"},
+		{"insult in letters of other scripts", Toxicity{}, pair("a", 1, "you \u0456di\u043et"), "idiot"},
+		{"a word of another script is itself", Toxicity{Words: []string{"cop"}}, pair("a", 1, "\u0441\u043e\u0440"), ""},
 		{"insult of two words", Toxicity{}, pair("a", 1, "oh SHUT  up, you"), "shut up"},
 		{"no insult within a word", Toxicity{}, pair("a", 1, "closers and the shutter upstairs"), ""},
 		{"own word", Toxicity{Words: []string{"turnip"}}, pair("a", 1, "you Turnip!"), "turnip"},
@@ -136,6 +139,8 @@ func TestKey(t *testing.T) {
 		{"cliché", "cliche"},
 		{"???", "?"},
 		{"lol, lol. lol", "lol"},
+		{"so g\u200boo\u00add", "so good"},
+		{"KEKW\u200b nice", "KEKW nice"},
 	} {
 		if a, b := Key(c.a, emotes), Key(c.b, emotes); a != b || a == "" {
 			t.Errorf("%q is %q, %q is %q", c.a, a, c.b, b)
@@ -301,6 +306,29 @@ func TestMaskPII(t *testing.T) {
 		{"1 2 3 4 5 6 7 8", "1 2 3 4 5 6 7 8"},
 		{"gg 10-0", "gg 10-0"},
 		{"12 drive by the road", "12 drive by the road"},
+		{"müller@web.example or info@bäcker.example", "<mail> or <mail>"},
+		{"jo＠mail.example", "<mail>"},
+		{"почта@пример.рф", "<mail>"},
+		{"jo{at}mail{dot}example", "<mail>"},
+		{"write to jo dot bloggs at gmail dot com please", "write to <mail> please"},
+		{"jo_7 at hotmail.com", "<mail>"},
+		{"look at example dot com", "look at example dot com"},
+		{"call +44\u00a020\u202f7946\u00a00958", "call <phone>"},
+		{"call 555\u2011010\u20139999 é", "call <phone> é"},
+		{"０１７１ ５５５０ １２３４", "<phone>"},
+		{"٠١٧١٥٥٥٠١٢٣", "<phone>"},
+		{"1-800-555-0199", "<phone>"},
+		{"8 (495) 123-45-67", "<phone>"},
+		{"06.12.34.56.78", "<phone>"},
+		{"on 2024-05-17 20:15", "on 2024-05-17 20:15"},
+		{"on 17.05.2024 20:15", "on 17.05.2024 20:15"},
+		{"from 2019-2024", "from 2019-2024"},
+		{"p is 0.123456789", "p is 0.123456789"},
+		{"pi is 3.14159265358", "pi is 3.14159265358"},
+		{"0 1 2 3 4 5 6 7 8 9", "0 1 2 3 4 5 6 7 8 9"},
+		{"9-8-7-6-5-4-3-2-1-0", "9-8-7-6-5-4-3-2-1-0"},
+		{".@Some_One2 and @@other.", ".@user and @@user."},
+		{"＠wide @a@b @名前", "@user @user @user"},
 	} {
 		p := pair("1", 1, c.in)
 		p.Speech = c.in

@@ -14,7 +14,7 @@ import (
 func Key(text string, emotes map[string]bool) string {
 	var out []string
 	last := ""
-	for _, word := range strings.FieldsFunc(text, isGap) {
+	for _, word := range fields(text) {
 		k := word
 		if !emotes[word] {
 			if k = wordKey(word); k == "" {
@@ -29,10 +29,27 @@ func Key(text string, emotes map[string]bool) string {
 	return strings.Join(out, " ")
 }
 
-// isGap reports whether c separates words: white space, or what chat clients add to send a text twice.
-func isGap(c rune) bool {
-	return unicode.IsSpace(c) || c == '\u2800' || unicode.Is(unicode.Cf, c) && c != '\u200d' || c >= 0xe0000 && c <= 0xe0fff
+// fields are the words of a text without the invisible characters that chat clients add to send a text twice, and people
+// to get a word past a filter.
+func fields(text string) []string {
+	if strings.ContainsFunc(text, isInvisible) {
+		text = strings.Map(func(c rune) rune {
+			if isInvisible(c) {
+				return -1
+			}
+			return c
+		}, text)
+	}
+	return strings.FieldsFunc(text, isGap)
 }
+
+// isInvisible leaves out the joiner, for it is part of how emoji are written.
+func isInvisible(c rune) bool {
+	return c >= 0x80 && (unicode.Is(unicode.Cf, c) && c != '\u200d' || c >= 0xe0000 && c <= 0xe0fff)
+}
+
+// isGap reports whether c separates words: white space, or the empty Braille cell, which looks like it.
+func isGap(c rune) bool { return unicode.IsSpace(c) || c == '\u2800' }
 
 // wordKey is the normal form of one word, empty where nothing but punctuation is left; a word of punctuation alone stays
 // as it is, for "?" and "???" are answers: they are one.

@@ -119,7 +119,7 @@ func firstTwo(w string) string {
 // find is the first entry that a text holds, or empty.
 func (l *wordList) find(text string) string {
 	var words []string
-	for _, w := range strings.FieldsFunc(text, isGap) {
+	for _, w := range fields(text) {
 		if p := plainWord(w); p != "" {
 			words = append(words, p)
 		}
@@ -165,9 +165,15 @@ func plainWord(word string) string {
 	for _, c := range word {
 		letters = letters || unicode.IsLetter(c)
 	}
+	mixed := isMixed(word)
 	var b strings.Builder
 	last := rune(-1)
 	for _, c := range norm.NFKD.String(word) {
+		if mixed {
+			if latin, ok := lookalikes[unicode.ToLower(c)]; ok {
+				c = latin
+			}
+		}
 		if letters {
 			switch c {
 			case '0':
@@ -193,4 +199,21 @@ func plainWord(word string) string {
 		last = c
 	}
 	return b.String()
+}
+
+// lookalikes are small Cyrillic and Greek letters that pass for Latin ones, after the confusables of Unicode (UTS #39).
+var lookalikes = map[rune]rune{
+	'а': 'a', 'с': 'c', 'ԁ': 'd', 'е': 'e', 'һ': 'h', 'і': 'i', 'ј': 'j', 'к': 'k', 'о': 'o', 'р': 'p', 'ԛ': 'q', 'ѕ': 's', 'т': 't', 'у': 'y', 'х': 'x',
+	'ԝ': 'w', 'в': 'b', 'м': 'm', 'н': 'h',
+	'α': 'a', 'ι': 'i', 'κ': 'k', 'ν': 'v', 'ο': 'o', 'ρ': 'p', 'τ': 't', 'υ': 'u', 'χ': 'x',
+}
+
+// isMixed reports whether a word has letters of Latin and of Cyrillic or Greek, as no word of a language has.
+func isMixed(word string) bool {
+	latin, other := false, false
+	for _, c := range word {
+		latin = latin || unicode.Is(unicode.Latin, c)
+		other = other || unicode.Is(unicode.Cyrillic, c) || unicode.Is(unicode.Greek, c)
+	}
+	return latin && other
 }
