@@ -25,6 +25,7 @@ const planVersion = "1"
 // WritePlan writes a plan as Parquet: one row each, with the columns ids, input_ids, labels and position_ids.
 func WritePlan(w io.Writer, p *Plan) error {
 	out := parquet.NewGenericWriter[Row](w, parquet.Compression(&parquet.Zstd),
+		parquet.CreatedBy("banter", planVersion, ""), // else it names the library build, and its upgrade would change the bytes
 		parquet.KeyValueMetadata(planVersionKey, planVersion),
 		parquet.KeyValueMetadata(planLengthKey, strconv.Itoa(p.MaxLength)),
 		parquet.KeyValueMetadata(planCutKey, strconv.Itoa(p.Truncated)))
