@@ -33,7 +33,7 @@ test: build ## run all tests
 	BANTER_REQUIRE_ENGINE=1 $(GO) test -timeout 20m ./...
 
 test-race: native ## run the tests of what is concurrent under the race detector
-	$(GO) test -race -short -timeout 30m ./dsl/... ./internal/worker/... ./internal/gemm/... ./kernel/cell ./kernel/wire ./kernel/session ./kernel/install ./stdlib/speech ./stdlib/train
+	$(GO) test -race -short -timeout 30m ./dsl/... ./internal/worker/... ./internal/gemm/... ./kernel/cell ./kernel/wire ./kernel/session ./kernel/install ./stdlib/eval ./stdlib/quality ./stdlib/speech ./stdlib/train ./stdlib/train/torch
 
 lint: ## gofmt, go vet, staticcheck, and that generated files are fresh
 	@bad=$$(gofmt -l cmd dsl stdlib kernel internal recipes); if [ -n "$$bad" ]; then echo "not gofmt'ed: $$bad"; exit 1; fi
