@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -271,13 +272,9 @@ func (c *cacheLsCmd) runs(s streams, roots []memo.Root) error {
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "STEPS\tKEPT UNTIL\tENDED\tRUN")
 	for _, r := range roots {
-		until := "the next run"
+		until, ended := "the next run", "well" // only runs that ended well are kept so
 		if !r.Until.IsZero() {
-			until = r.Until.Format("2006-01-02")
-		}
-		ended := r.About["ended"]
-		if ended == "" {
-			ended = "-"
+			until, ended = r.Until.Format("2006-01-02"), cmp.Or(r.About["ended"], "-") // a session of a notebook has no end
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", len(r.Keys), until, ended, r.Name)
 	}
